@@ -1,0 +1,131 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace assay {
+
+namespace {
+
+std::string reason() { return std::strerror(errno); }
+
+// Closes a descriptor when the scope ends.
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+std::string read_gzip(const fs::path& path) {
+  gzFile in = gzopen(path.c_str(), "rb");
+  if (!in) throw_bad_input("cannot be opened: " + reason(), path.string());
+  std::string out;
+  char buffer[1 << 16];
+  int n;
+  while ((n = gzread(in, buffer, sizeof buffer)) > 0) out.append(buffer, static_cast<size_t>(n));
+  int status = Z_OK;
+  const std::string message = gzerror(in, &status);
+  const int closed = gzclose(in);
+  if (n < 0 || closed != Z_OK) {
+    throw_bad_input("gzip stream is damaged or truncated: " + message, path.string());
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  if (path.extension() == ".gz") return read_gzip(path);
+  const Descriptor in{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  struct stat info {};
+  if (in.fd < 0 || ::fstat(in.fd, &info) != 0) {
+    throw_bad_input("cannot be opened: " + reason(), path.string());
+  }
+  if (S_ISDIR(info.st_mode)) throw_bad_input("is a directory, not a file", path.string());
+  std::string out(static_cast<size_t>(info.st_size), '\0');
+  size_t have = 0;
+  while (true) {
+    if (have == out.size()) out.resize(out.size() + 65536);  // pipes, or a file that grows
+    const ssize_t n = ::read(in.fd, out.data() + have, out.size() - have);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_bad_input("cannot be read: " + reason(), path.string());
+    if (n == 0) break;
+    have += static_cast<size_t>(n);
+  }
+  out.resize(have);
+  return out;
+}
+
+void write_file_atomically(const fs::path& path, std::string_view content) {
+  std::string temporary = path.string() + ".XXXXXX";
+  const Descriptor out{::mkostemp(temporary.data(), O_CLOEXEC)};
+  if (out.fd < 0) throw_resource("cannot be written: " + reason(), path.string());
+  const auto fail = [&] {
+    const std::string why = reason();
+    ::unlink(temporary.c_str());
+    throw_resource("cannot be written: " + why, path.string());
+  };
+  for (size_t done = 0; done < content.size();) {
+    const ssize_t n = ::write(out.fd, content.data() + done, content.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail();
+    done += static_cast<size_t>(n);
+  }
+  if (::fchmod(out.fd, 0644) != 0 || ::fsync(out.fd) != 0 ||
+      ::rename(temporary.c_str(), path.c_str()) != 0) {
+    fail();
+  }
+}
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  const Descriptor in{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  struct stat info {};
+  if (in.fd < 0 || ::fstat(in.fd, &info) != 0) {
+    throw_bad_input("cannot be opened: " + reason(), path.string());
+  }
+  if (!S_ISREG(info.st_mode)) throw_bad_input("is not a regular file", path.string());
+  size_ = static_cast<size_t>(info.st_size);
+  if (size_ == 0) return;
+  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, in.fd, 0);
+  if (map == MAP_FAILED) throw_resource("cannot be mapped: " + reason(), path.string());
+  data_ = static_cast<const std::byte*>(map);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+TemporaryDirectory::TemporaryDirectory(std::string_view prefix) {
+  std::string pattern = (fs::temp_directory_path() / (std::string(prefix) + ".XXXXXX")).string();
+  if (!::mkdtemp(pattern.data())) {
+    throw_resource("cannot create a temporary directory: " + reason(), pattern);
+  }
+  path_ = pattern;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+}  // namespace assay
