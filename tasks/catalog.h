@@ -1,0 +1,80 @@
+// All benchmarks the program knows: task files embedded in the binary, and the user's directories.
+//
+// A task file is JSON (docs/adding-a-task.md): a base that is the variant `ds`, and `variants` that
+// override it (JSON merge patch, RFC 7386). Reading a file checks every key; unknown keys, templates
+// that name unknown fields and rules that do not exist are errors naming file and key.
+// Immutable after the add_directory() calls; then thread-safe.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace assay::tasks {
+
+// Where a rule comes from: published by DeepSeek or the authors, inferred from their examples, or
+// this program's own default. Printed by `list tasks --verbose` and in reports.
+struct DeviationCard {
+  std::vector<std::string> published, inferred, defaults;
+};
+
+struct VariantInfo {
+  std::string name;     // "ds", "lmeval", ...
+  std::string summary;  // one line
+  DeviationCard card;
+};
+
+struct TaskInfo {
+  std::string name, title;
+  std::string row;     // its name in the base-model table, "" if it is not one of the 32 rows
+  std::string section;  // "English", "Code", "Math", "Chinese", "Multilingual", ...
+  std::string origin;  // the file it was read from, "built in" for embedded ones
+  std::vector<VariantInfo> variants;  // the first is the default
+};
+
+// A task to run: name, variant ("" = the default), group ("" = all), own shots (-1 = the task's).
+struct TaskChoice {
+  std::string task, variant, group;
+  int shots = -1;
+  bool operator==(const TaskChoice&) const = default;
+};
+
+struct SuiteInfo {
+  std::string name, title, origin;
+  std::vector<TaskChoice> tasks;
+  int64_t limit = 0;  // documents a task, sampled in hash order; 0 = all
+};
+
+class TaskFile;  // the checked content of a task file, used by Task::open
+
+class Catalog {
+ public:
+  Catalog();  // the embedded task files and suites
+  ~Catalog();
+  Catalog(Catalog&&) noexcept;
+  Catalog& operator=(Catalog&&) noexcept;
+
+  // Adds every *.json below `directory`: objects with "task" are tasks, with "suite" suites. A name
+  // that exists already replaces the built-in one; twice in one directory is an error.
+  void add_directory(const std::filesystem::path& directory);
+
+  std::vector<TaskInfo> tasks() const;   // in the order of the base-model table, then by name
+  std::vector<SuiteInfo> suites() const;
+  const TaskInfo& info(std::string_view task) const;  // unknown: usage, with the nearest name
+
+  // "mmlu,core-en,gsm8k@lmeval,ceval:law" -> choices in that order, duplicates removed.
+  // TASK[:GROUP][@VARIANT]; a suite's name stands for its tasks. `default_variant` fills the rest.
+  std::vector<TaskChoice> expand(std::string_view list, std::string_view default_variant = {}) const;
+  // A suite's limit for `list` if it is one suite's name, else 0.
+  int64_t suite_limit(std::string_view list) const;
+
+  std::shared_ptr<const TaskFile> file(std::string_view task, std::string_view variant) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace assay::tasks
