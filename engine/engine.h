@@ -27,6 +27,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/text/boundary.h"
 #include "engine/text/tokenizer.h"
 
 namespace assay::engine {

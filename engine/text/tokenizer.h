@@ -22,7 +22,8 @@ using TokenId = int32_t;
 class Tokenizer {
  public:
   // A tokenizer.json (or .json.gz), or a directory that holds tokenizer.json and, beside it,
-  // tokenizer_config.json and generation_config.json for the BOS/EOS policy. Throws bad_input.
+  // tokenizer_config.json and generation_config.json for the BOS/EOS policy.
+  // Beside a file, the same two and config.json are consulted too. Throws bad_input.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& file_or_directory);
   virtual ~Tokenizer() = default;
 
@@ -33,11 +34,21 @@ class Tokenizer {
   // The same, appended to `out`; no allocation per piece.
   virtual void encode_append(std::string_view text, bool parse_special,
                              std::vector<TokenId>& out) const = 0;
+  // The same with ends[i], the offset in `text` one past the bytes that token i and the tokens
+  // before it stand for (ascending; where NFC or the replacement of malformed bytes changed the
+  // text, the end of the whole changed stretch). Both vectors are appended to.
+  virtual void encode_with_ends(std::string_view text, bool parse_special,
+                                std::vector<TokenId>& ids, std::vector<size_t>& ends) const = 0;
+  // An offset p in `text` such that for EVERY continuation c, encode(text + c) is encode(text[0, p))
+  // followed by encode(text[p, end) + c). As late as is cheaply known; 0 is always right.
+  virtual size_t restart_point(std::string_view text, bool parse_special) const = 0;
 
   // The bytes of the ids. Byte-level pieces may be cut inside a code point: decode_bytes returns
   // them raw, decode replaces malformed sequences by U+FFFD as the library does.
   virtual std::string decode_bytes(std::span<const TokenId> ids, bool skip_special) const = 0;
   virtual std::string decode(std::span<const TokenId> ids, bool skip_special) const = 0;
+  // The bytes of one id; empty for an id that no entry has.
+  virtual std::string_view token_bytes(TokenId id) const = 0;
 
   virtual std::optional<TokenId> bos() const = 0;
   virtual std::vector<TokenId> eos() const = 0;  // every id that ends generation
