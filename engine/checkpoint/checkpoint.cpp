@@ -1,0 +1,79 @@
+#include "engine/checkpoint/checkpoint.h"
+
+#include <algorithm>
+
+#include "engine/checkpoint/binding.h"
+#include "engine/checkpoint/shards.h"
+
+namespace assay::engine {
+
+namespace fs = std::filesystem;
+
+struct Checkpoint::State {
+  fs::path directory;
+  ModelConfig config;
+  ShardSet shards;
+  Binding binding;
+  std::vector<std::string> notes;
+};
+
+Checkpoint::Checkpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Checkpoint::~Checkpoint() = default;
+Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
+Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
+
+namespace {
+
+// The first problem, with the number of the others.
+void throw_first(const std::vector<Error>& problems) {
+  if (problems.empty()) return;
+  const Error& first = problems.front();
+  const std::string others =
+      problems.size() == 1 ? ""
+                           : " (and " + std::to_string(problems.size() - 1) +
+                                 " more problems, which `assay inspect` lists)";
+  throw Error(first.kind(), first.message() + others, first.where(), first.remedy());
+}
+
+}  // namespace
+
+Checkpoint Checkpoint::open(const fs::path& directory, const fs::path& config_file) {
+  std::error_code ignored;
+  if (!fs::is_directory(directory, ignored))
+    throw_bad_input("no such directory", directory.string(),
+                    "a checkpoint is a directory with config.json and *.safetensors");
+  auto state = std::make_unique<State>();
+  state->directory = directory;
+  state->config = load_config(config_file.empty() ? directory / "config.json" : config_file);
+  state->notes = state->config.notes;
+  std::vector<Error> problems;
+  state->shards = ShardSet::open(directory, problems, state->notes);
+  throw_first(problems);
+  state->binding = bind_weights(state->config, state->shards, directory.string());
+  throw_first(state->binding.problems);
+  for (const std::string& note : state->binding.notes) state->notes.push_back(note);
+  return Checkpoint(std::move(state));
+}
+
+const fs::path& Checkpoint::directory() const { return state_->directory; }
+const ModelConfig& Checkpoint::config() const { return state_->config; }
+const ModelWeights& Checkpoint::weights() const { return state_->binding.weights; }
+std::span<const TensorView> Checkpoint::tensors() const { return state_->binding.tensors; }
+const std::vector<std::string>& Checkpoint::notes() const { return state_->notes; }
+
+TensorView Checkpoint::find(std::string_view name) const {
+  const auto& all = state_->binding.tensors;
+  const auto it = std::lower_bound(all.begin(), all.end(), name,
+                                   [](const TensorView& t, std::string_view n) { return t.name < n; });
+  return it != all.end() && it->name == name ? *it : TensorView{};
+}
+
+const fs::path& Checkpoint::shard_path(int shard) const {
+  return state_->shards.files()[static_cast<size_t>(shard)].path();
+}
+
+void Checkpoint::check_values(const TensorView& tensor) const {
+  check_finite(tensor, state_->config.ue8m0_scales, shard_path(tensor.shard).string());
+}
+
+}  // namespace assay::engine
