@@ -16,7 +16,7 @@ namespace assay::engine {
 
 struct Binding {
   ModelWeights weights;
-  std::vector<TensorView> tensors;  // every bound one once, by name
+  std::vector<TensorView> tensors;                  // every bound one once, by name
   std::vector<std::unique_ptr<uint64_t[]>> copies;  // of tensors that lie misaligned in their file
   std::vector<Error> problems;
   std::vector<std::string> notes;

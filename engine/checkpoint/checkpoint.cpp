@@ -28,10 +28,10 @@ namespace {
 void throw_first(const std::vector<Error>& problems) {
   if (problems.empty()) return;
   const Error& first = problems.front();
-  const std::string others =
-      problems.size() == 1 ? ""
-                           : " (and " + std::to_string(problems.size() - 1) +
-                                 " more problems, which `assay inspect` lists)";
+  const std::string others = problems.size() == 1
+                                 ? ""
+                                 : " (and " + std::to_string(problems.size() - 1) +
+                                       " more problems, which `assay inspect` lists)";
   throw Error(first.kind(), first.message() + others, first.where(), first.remedy());
 }
 
@@ -63,8 +63,9 @@ const std::vector<std::string>& Checkpoint::notes() const { return state_->notes
 
 TensorView Checkpoint::find(std::string_view name) const {
   const auto& all = state_->binding.tensors;
-  const auto it = std::lower_bound(all.begin(), all.end(), name,
-                                   [](const TensorView& t, std::string_view n) { return t.name < n; });
+  const auto it =
+      std::lower_bound(all.begin(), all.end(), name,
+                       [](const TensorView& t, std::string_view n) { return t.name < n; });
   return it != all.end() && it->name == name ? *it : TensorView{};
 }
 

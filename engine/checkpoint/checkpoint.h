@@ -32,7 +32,7 @@ struct AttentionWeights {
   TensorView kv_a_norm;  // [kv_lora_rank]
   TensorView kv_b;       // [heads * (nope + v), kv_lora_rank]: per head k_nope, then v
   // Grouped-query attention (and q of MLA without q_lora).
-  TensorView q, k, v;                 // [heads * head_dim, hidden], [kv_heads * head_dim, hidden] x 2
+  TensorView q, k, v;  // [heads * head_dim, hidden], [kv_heads * head_dim, hidden] x 2
   TensorView q_bias, k_bias, v_bias;  // Qwen2
   TensorView q_norm, k_norm;          // [head_dim]; Qwen3
   TensorView o;                       // [hidden, heads * v_head_dim]
@@ -58,14 +58,14 @@ struct MtpWeights {
   TensorView embedding, enorm, hnorm;  // [vocabulary, hidden], [hidden], [hidden]
   TensorView eh_proj;                  // [hidden, 2 * hidden]: embedding first
   LayerWeights layer;
-  TensorView norm, head;               // [hidden], [vocabulary, hidden]
+  TensorView norm, head;  // [hidden], [vocabulary, hidden]
 };
 
 struct ModelWeights {
   TensorView embedding;  // [vocabulary, hidden]
   std::vector<LayerWeights> layers;
-  TensorView norm;       // [hidden]
-  TensorView head;       // [vocabulary, hidden]; the embedding where the head is tied
+  TensorView norm;                // [hidden]
+  TensorView head;                // [vocabulary, hidden]; the embedding where the head is tied
   std::optional<MtpWeights> mtp;  // where the checkpoint holds it
 };
 

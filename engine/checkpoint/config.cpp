@@ -42,8 +42,8 @@ const FamilyName& find_family(ConfigReader& reader) {
     if (architectures.exists()) {
       const auto names = architectures.strings();
       if (std::find(names.begin(), names.end(), f.architecture) == names.end())
-        architectures.fail("does not name " + std::string(f.architecture) +
-                           ", which model_type " + model_type + " means");
+        architectures.fail("does not name " + std::string(f.architecture) + ", which model_type " +
+                           model_type + " means");
     }
     return f;
   }
@@ -56,9 +56,9 @@ void read_rope(ConfigReader& reader, ModelConfig& config) {
   rope.pairs = config.mla ? RopePairs::adjacent : RopePairs::halves;
   rope.dim = config.mla ? config.mla->rope_dim : config.head_dim;
   if (rope.dim % 2 != 0)
-    throw_bad_input("rotary embedding needs an even number of dimensions, not " +
-                        std::to_string(rope.dim),
-                    reader.where(config.mla ? "qk_rope_head_dim" : "head_dim"));
+    throw_bad_input(
+        "rotary embedding needs an even number of dimensions, not " + std::to_string(rope.dim),
+        reader.where(config.mla ? "qk_rope_head_dim" : "head_dim"));
   // Transformers 5 writes rope_parameters (with rope_theta inside) instead of rope_scaling.
   const json::Value scaling = reader.optional("rope_scaling");
   const json::Value parameters = reader.optional("rope_parameters");
@@ -159,7 +159,8 @@ void read_grouped_attention(ConfigReader& reader, ModelConfig& config) {
 
 void read_latent_attention(ConfigReader& reader, ModelConfig& config) {
   MlaConfig mla;
-  if (reader.required_or_null("q_lora_rank").exists()) mla.q_lora_rank = reader.count("q_lora_rank");
+  if (reader.required_or_null("q_lora_rank").exists())
+    mla.q_lora_rank = reader.count("q_lora_rank");
   mla.kv_lora_rank = reader.count("kv_lora_rank");
   mla.nope_dim = reader.count("qk_nope_head_dim");
   mla.rope_dim = reader.count("qk_rope_head_dim");
@@ -224,8 +225,8 @@ void read_deepseek_experts(ConfigReader& reader, ModelConfig& config) {
   moe.expert_hidden = reader.count("moe_intermediate_size");
   if (reader.optional("n_shared_experts").exists())
     moe.shared_experts = reader.count("n_shared_experts", 0);
-  const bool normalize = v3 ? reader.required("norm_topk_prob").boolean()
-                            : reader.boolean_or("norm_topk_prob", false);
+  const bool normalize =
+      v3 ? reader.required("norm_topk_prob").boolean() : reader.boolean_or("norm_topk_prob", false);
   const double scaling = reader.positive("routed_scaling_factor");
 
   reader.demand("scoring_func", v3 ? "sigmoid" : "softmax", true);

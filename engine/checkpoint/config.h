@@ -28,7 +28,7 @@ enum class RopeScaling { none, yarn, llama3 };
 struct RopeConfig {
   RopePairs pairs = RopePairs::halves;
   RopeScaling scaling = RopeScaling::none;
-  int64_t dim = 0;               // rotated dimensions of a head (even)
+  int64_t dim = 0;  // rotated dimensions of a head (even)
   double theta = 10000;
   double factor = 1;             // yarn, llama3
   int64_t original_context = 0;  // yarn, llama3: original_max_position_embeddings
@@ -42,56 +42,56 @@ enum class RouterScore { sigmoid, softmax };
 enum class GroupScore { top2_sum, maximum };
 
 struct MoeConfig {
-  int64_t first_layer = 0;        // layers [first_layer, layers) are MoE layers; earlier ones dense
-  int64_t routed_experts = 0;     // 0: a dense model
+  int64_t first_layer = 0;     // layers [first_layer, layers) are MoE layers; earlier ones dense
+  int64_t routed_experts = 0;  // 0: a dense model
   int64_t experts_per_token = 0;
-  int64_t expert_hidden = 0;      // width of one expert's MLP
-  int64_t shared_experts = 0;     // one MLP of width shared_experts * expert_hidden; 0: none
+  int64_t expert_hidden = 0;   // width of one expert's MLP
+  int64_t shared_experts = 0;  // one MLP of width shared_experts * expert_hidden; 0: none
   RouterScore score = RouterScore::softmax;
   GroupScore group_score = GroupScore::maximum;
   int64_t groups = 1, kept_groups = 1;  // 1, 1: no group limit
-  bool selection_bias = false;    // e_score_correction_bias, added for selection only
-  bool normalize_weights = false; // weights divided by (their sum + 1e-20)
-  double weight_scale = 1;        // routed_scaling_factor, applied last
+  bool selection_bias = false;          // e_score_correction_bias, added for selection only
+  bool normalize_weights = false;       // weights divided by (their sum + 1e-20)
+  double weight_scale = 1;              // routed_scaling_factor, applied last
 };
 
 struct MlaConfig {
-  int64_t q_lora_rank = 0;        // 0: q_proj directly
+  int64_t q_lora_rank = 0;  // 0: q_proj directly
   int64_t kv_lora_rank = 0;
   int64_t nope_dim = 0, rope_dim = 0, v_dim = 0;  // per head
 };
 
 struct ModelConfig {
   Family family = Family::llama;
-  std::string model_type;         // as in the file: "deepseek_v3", "kimi_k2", ...
-  std::string source;             // path of the file, for messages
+  std::string model_type;  // as in the file: "deepseek_v3", "kimi_k2", ...
+  std::string source;      // path of the file, for messages
 
   int64_t layers = 0, hidden = 0, vocabulary = 0;
-  int64_t context_length = 0;     // tokens; with a sparse-attention indexer at most its top-k
-  int64_t dense_hidden = 0;       // width of the dense layers' MLP (intermediate_size)
+  int64_t context_length = 0;  // tokens; with a sparse-attention indexer at most its top-k
+  int64_t dense_hidden = 0;    // width of the dense layers' MLP (intermediate_size)
   double norm_eps = 1e-6;
 
   // Attention. MLA where `mla` is set, else grouped-query attention.
   std::optional<MlaConfig> mla;
   int64_t heads = 0;
-  int64_t kv_heads = 0;           // MLA: equals heads
-  int64_t head_dim = 0;           // width of q and k per head (MLA: nope_dim + rope_dim)
-  bool qkv_bias = false;          // Qwen2
-  bool qk_norm = false;           // Qwen3: RMSNorm over each head of q and k, before rotation
+  int64_t kv_heads = 0;   // MLA: equals heads
+  int64_t head_dim = 0;   // width of q and k per head (MLA: nope_dim + rope_dim)
+  bool qkv_bias = false;  // Qwen2
+  bool qk_norm = false;   // Qwen3: RMSNorm over each head of q and k, before rotation
   RopeConfig rope;
 
   MoeConfig moe;
-  bool tied_head = false;         // the head is the embedding matrix
-  int64_t mtp_layers = 0;         // num_nextn_predict_layers; 0 or 1
-  int64_t indexer_topk = 0;       // DeepSeek-V3.2: context up to which dense attention is exact
+  bool tied_head = false;    // the head is the embedding matrix
+  int64_t mtp_layers = 0;    // num_nextn_predict_layers; 0 or 1
+  int64_t indexer_topk = 0;  // DeepSeek-V3.2: context up to which dense attention is exact
 
   // FP8 weights: e4m3 with an fp32 scale per block of scale_block x scale_block.
   bool fp8_weights = false;
   int64_t scale_block = 128;
-  bool ue8m0_scales = false;      // scale_fmt "ue8m0": scales are powers of two
+  bool ue8m0_scales = false;  // scale_fmt "ue8m0": scales are powers of two
 
   std::optional<int64_t> training_step, training_tokens;
-  std::vector<std::string> notes; // keys that were seen, do not matter, and deserve a word
+  std::vector<std::string> notes;  // keys that were seen, do not matter, and deserve a word
 
   bool is_moe_layer(int64_t layer) const {
     return moe.routed_experts > 0 && layer >= moe.first_layer;

@@ -164,7 +164,8 @@ void ConfigReader::demand(std::string_view key, std::string_view value, bool mis
 void ConfigReader::demand_if_there(std::string_view key, bool value) {
   const json::Value found = optional(key);
   if (found.exists() && found.boolean() != value)
-    found.fail(found.dump() + " is not supported", std::string("supported: ") + (value ? "true" : "false"));
+    found.fail(found.dump() + " is not supported",
+               std::string("supported: ") + (value ? "true" : "false"));
 }
 
 void ConfigReader::demand_if_there(std::string_view key, int64_t value) {

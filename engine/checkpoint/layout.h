@@ -26,7 +26,7 @@ struct WeightSlot {
   bool mtp = false;                // belongs to the multi-token prediction layer
   bool mtp_copy = false;           // its copy of embedding or head; may be left out
   bool routed_expert = false;
-  TensorView* view = nullptr;      // into the ModelWeights given
+  TensorView* view = nullptr;  // into the ModelWeights given
 };
 
 // Sizes `weights` for the configuration and calls `body` once per demanded tensor, layer by layer.

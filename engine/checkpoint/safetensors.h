@@ -18,9 +18,9 @@ namespace assay::engine {
 
 struct SafetensorsEntry {
   std::string name;
-  std::string dtype;           // as written: "BF16", "F8_E4M3", "I64", ...
+  std::string dtype;  // as written: "BF16", "F8_E4M3", "I64", ...
   std::vector<int64_t> shape;
-  uint64_t offset = 0;         // from the start of the file
+  uint64_t offset = 0;  // from the start of the file
   uint64_t bytes = 0;
 };
 

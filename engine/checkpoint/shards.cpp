@@ -16,9 +16,7 @@ Error bad_input(std::string what, std::string where, std::string remedy = {}) {
   return Error(ErrorKind::bad_input, std::move(what), std::move(where), std::move(remedy));
 }
 
-std::string tensors_text(size_t n) {
-  return n == 1 ? "1 tensor" : std::to_string(n) + " tensors";
-}
+std::string tensors_text(size_t n) { return n == 1 ? "1 tensor" : std::to_string(n) + " tensors"; }
 
 // The index's map tensor -> file name.
 std::map<std::string, std::string> load_index(const fs::path& path, std::vector<Error>& problems) {
@@ -29,8 +27,8 @@ std::map<std::string, std::string> load_index(const fs::path& path, std::vector<
     if (file.find('/') != std::string::npos || file.empty() || file == "." || file == "..")
       value.fail("\"" + file + "\" is no file name of this directory");
     if (!map.emplace(name, file).second)
-      problems.push_back(bad_input("the index names it twice",
-                                   path.string() + ": tensor " + std::string(name)));
+      problems.push_back(
+          bad_input("the index names it twice", path.string() + ": tensor " + std::string(name)));
   });
   return map;
 }
@@ -75,9 +73,9 @@ ShardSet ShardSet::open(const fs::path& directory, std::vector<Error>& problems,
     if (!fs::exists(path, ignored)) {
       const auto n = std::count_if(index.begin(), index.end(),
                                    [&](const auto& item) { return item.second == name; });
-      problems.push_back(bad_input("shard is missing: the index names " +
-                                       tensors_text(static_cast<size_t>(n)) + " in it",
-                                   path.string(), "fetch the file"));
+      problems.push_back(bad_input(
+          "shard is missing: the index names " + tensors_text(static_cast<size_t>(n)) + " in it",
+          path.string(), "fetch the file"));
       failed.insert(name);
       continue;
     }
@@ -94,9 +92,9 @@ ShardSet ShardSet::open(const fs::path& directory, std::vector<Error>& problems,
       const ShardedTensor tensor{static_cast<int>(shard), &entry};
       const auto [other, fresh] = set.tensors_.emplace(entry.name, tensor);
       if (!fresh)
-        problems.push_back(bad_input("is also in " + set.files_[static_cast<size_t>(
-                                                         other->second.shard)].path().string(),
-                                     set.where(tensor)));
+        problems.push_back(bad_input(
+            "is also in " + set.files_[static_cast<size_t>(other->second.shard)].path().string(),
+            set.where(tensor)));
       if (!has_index || has_single) continue;
       const auto listed = index.find(entry.name);
       if (listed == index.end())

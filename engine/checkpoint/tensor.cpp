@@ -89,14 +89,16 @@ int64_t dtype_bytes(DType dtype) {
   return dtype == DType::f32 ? 4 : dtype == DType::f8_e4m3 ? 1 : 2;
 }
 
-float bf16_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+float bf16_to_float(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 float f16_to_float(uint16_t bits) {
   const int exponent = (bits >> 10) & 31, mantissa = bits & 1023;
   float value;
   if (exponent == 31)
-    value = mantissa ? std::numeric_limits<float>::quiet_NaN()
-                     : std::numeric_limits<float>::infinity();
+    value =
+        mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
   else if (exponent == 0)
     value = std::ldexp(static_cast<float>(mantissa), -24);
   else
@@ -167,8 +169,8 @@ void check_finite(const TensorView& t, bool ue8m0_scales, std::string_view where
          std::string(t.name));
   for (int64_t i = 0; t.scale && i < t.scale_rows * t.scale_cols; ++i) {
     const float s = t.scale[i];
-    const std::string place = "[" + std::to_string(i / t.scale_cols) + ", " +
-                              std::to_string(i % t.scale_cols) + "]";
+    const std::string place =
+        "[" + std::to_string(i / t.scale_cols) + ", " + std::to_string(i % t.scale_cols) + "]";
     const std::string name = std::string(t.name) + "_scale_inv";
     if (!std::isfinite(s)) fail("scale at " + place + " is not finite", name);
     if (s <= 0) fail("scale at " + place + " is " + (s == 0 ? "zero" : "negative"), name);

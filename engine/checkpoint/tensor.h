@@ -18,12 +18,12 @@ int64_t dtype_bytes(DType dtype);
 struct TensorView {
   std::string_view name;
   DType dtype = DType::f32;
-  int rank = 0;                      // 1 or 2; 0: no such tensor
-  std::array<int64_t, 2> shape{};    // row-major; a vector of n is {n, 1}
-  const std::byte* data = nullptr;   // aligned to the element size
+  int rank = 0;                     // 1 or 2; 0: no such tensor
+  std::array<int64_t, 2> shape{};   // row-major; a vector of n is {n, 1}
+  const std::byte* data = nullptr;  // aligned to the element size
 
   // F8_E4M3 only: value(r, c) = e4m3(r, c) * scale[(r / block) * scale_cols + c / block].
-  const float* scale = nullptr;      // [scale_rows, scale_cols] = ceil(shape / block)
+  const float* scale = nullptr;  // [scale_rows, scale_cols] = ceil(shape / block)
   int64_t scale_rows = 0, scale_cols = 0, block = 0;
 
   // Where `data` comes from, for readers that stream: file number and byte offset in it.
