@@ -1,9 +1,9 @@
 // What one evaluation leaves behind, as plain structs: the rows of the store (results/store.h).
 //
 // Text fields are byte strings: prompts and generations may hold NUL and malformed UTF-8 and come
-// back as they went in. Log-probabilities are in nats. Positions are 0-based places of a document in
-// the evaluated list, the same at every start of an evaluation. Everything here is content, equal
-// for equal evaluations, except what is called volatile.
+// back as they went in. Log-probabilities are in nats. Positions are 0-based places of a document
+// in the evaluated list, the same at every start of an evaluation. Everything here is content,
+// equal for equal evaluations, except what is called volatile.
 #pragma once
 
 #include <cstdint>
@@ -61,15 +61,15 @@ struct EvaluationIdentity {
 
 // How people should see the task; may change between program versions without changing a score.
 struct EvaluationDescription {
-  std::string title;            // "MMLU"
-  std::string category;         // "English", "Code", "Math", "Chinese", "Multilingual"
-  std::string kind;             // "choice", "partial", "whole", "rolling", "generate"
-  std::string primary_metric;   // "acc"
+  std::string title;           // "MMLU"
+  std::string category;        // "English", "Code", "Math", "Chinese", "Multilingual"
+  std::string kind;            // "choice", "partial", "whole", "rolling", "generate"
+  std::string primary_metric;  // "acc"
   bool higher_is_better = true;
   std::string unit = "percent";  // "percent": a mean of [0,1] values shown times 100; "bpb"; "raw"
   std::string aggregation = "micro";  // "micro": mean over documents; "macro": mean of group means
-  int64_t documents = 0;        // planned
-  int64_t population = 0;       // documents of the full split; 0: unknown
+  int64_t documents = 0;              // planned
+  int64_t population = 0;             // documents of the full split; 0: unknown
   std::vector<std::string> deviations;  // where the task departs from its source, one sentence each
 };
 
@@ -85,24 +85,24 @@ struct DocumentRecord {
 struct ItemRecord {
   int64_t position = 0;
   DocumentRecord document;
-  std::string context;   // the prompt; "" where every option has its own (`partial`, `whole`)
+  std::string context;  // the prompt; "" where every option has its own (`partial`, `whole`)
   int shots_used = 0;
   bool truncated = false;  // the query itself was cut to fit max_length
 };
 
 // What was measured about one option of a document (or, for `rolling`, about one window of it, and
-// for `generate`, about the reference answer). Fields that are not set are left as they are, so that
-// the passes of one option may be stored as they finish.
+// for `generate`, about the reference answer). Fields that are not set are left as they are, so
+// that the passes of one option may be stored as they finish.
 struct OptionRecord {
   int64_t position = 0;
   int option = 0;
-  std::string continuation;            // the scored text, with its leading space if it has one
-  std::optional<std::string> context;  // where it is not the item's
-  std::optional<double> logprob;       // S
-  int64_t tokens = 0;                  // T
-  int64_t bytes = 0, characters = 0;   // B and C: the option's text without its leading space
-  bool greedy = false;                 // every scored token is the arg-max
-  bool boundary_merge = false;         // a token straddles context and continuation
+  std::string continuation;              // the scored text, with its leading space if it has one
+  std::optional<std::string> context;    // where it is not the item's
+  std::optional<double> logprob;         // S
+  int64_t tokens = 0;                    // T
+  int64_t bytes = 0, characters = 0;     // B and C: the option's text without its leading space
+  bool greedy = false;                   // every scored token is the arg-max
+  bool boundary_merge = false;           // a token straddles context and continuation
   std::optional<double> uncond_logprob;  // U: the same sum under the unconditional context
   std::optional<double> whole_loss;      // L: mean loss over a complete string
   std::optional<int64_t> whole_tokens;
@@ -156,8 +156,9 @@ struct AggregateRecord {
   std::string method;  // "micro", "macro"
   double value = 0;
   std::optional<double> standard_error, low, high;  // 95 %
-  std::string interval;  // how low and high were made: "wilson", "clustered", "normal", "student", ...
-  int64_t n = 0;         // documents
+  std::string
+      interval;   // how low and high were made: "wilson", "clustered", "normal", "student", ...
+  int64_t n = 0;  // documents
   int64_t clusters = 0;
   int64_t errors = 0;  // item errors, not in n
 };

@@ -14,8 +14,8 @@
 //   EvaluationId evaluation = store.begin_evaluation(run, task_identity, description);
 //   for (const ItemState& item : store.item_states(evaluation)) ... // what is already there
 //   store.put_item(...), put_option(...), put_generation(...), add_expert_load(...);
-//   store.commit();                                                 // at the engine's commit points
-//   store.put_execution(...), put_grade(...), store.commit();
+//   store.commit();                                                 // at the engine's commit
+//   points store.put_execution(...), put_grade(...), store.commit();
 //   store.finish_evaluation(evaluation);                            // aggregates, then commits
 //   store.finish_run(run);
 //
@@ -135,6 +135,7 @@ class Store {
  private:
   struct Writer;
   explicit Store(std::unique_ptr<detail::Database> database);
+  Writer& writer();
   std::unique_ptr<detail::Database> database_;
   std::unique_ptr<Writer> writer_;
 };
