@@ -1,0 +1,51 @@
+#include "harness/cli/engine_options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "base/error.h"
+#include "harness/cli/verbs.h"
+
+namespace assay::harness {
+
+engine::EngineOptions EngineFlags::options(const std::string& model) const {
+  engine::EngineOptions out;
+  out.model = model;
+  out.numerics = engine::parse_numerics(numerics);
+  out.kernels = engine::parse_kernels(kernels);
+  out.threads = threads;
+  out.pass_tokens = pass_tokens;
+  if (!memory.empty()) out.memory_bytes = parse_bytes(memory);
+  if (!speculate_with.empty()) {
+    if (speculate_with != "mtp") throw_usage("--speculate knows \"mtp\" only");
+    out.speculate_mtp = true;
+  }
+  return out;
+}
+
+void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {
+  verb.add_option("--numerics", flags.numerics,
+                  "auto, fp32, bf16, fp8 or fp8-weights; auto is what the\n"
+                  "checkpoint was trained for")
+      ->capture_default_str();
+  verb.add_option("--kernels", flags.kernels,
+                  "auto, reference, portable, avx2 or avx512; auto is the\n"
+                  "fastest this processor has")
+      ->capture_default_str();
+  verb.add_option("--threads", flags.threads, "Worker threads; 0: all processors")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
+  verb.add_option("--memory", flags.memory,
+                  "Budget for weights, KV and workspace, e.g. 8G; default:\n"
+                  "what the machine has")
+      ->type_name("SIZE");
+  verb.add_option("--pass-tokens", flags.pass_tokens,
+                  "Most tokens computed together; 0: chosen from the budget")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  if (generates) {
+    verb.add_option("--speculate", flags.speculate_with,
+                    "mtp: draft with the MTP layer (same text, same bits)");
+  }
+}
+
+}  // namespace assay::harness

@@ -1,0 +1,25 @@
+// The options that every verb with a model shares.
+#pragma once
+
+#include <string>
+
+#include "engine/engine.h"
+
+namespace CLI {
+class App;
+}
+
+namespace assay::harness {
+
+struct EngineFlags {
+  std::string numerics = "auto", kernels = "auto", memory;
+  int threads = 0, pass_tokens = 0;
+  std::string speculate_with;
+
+  engine::EngineOptions options(const std::string& model) const;
+};
+
+// Adds --numerics, --kernels, --threads, --memory, --pass-tokens (and --speculate for generation).
+void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates);
+
+}  // namespace assay::harness
