@@ -1,0 +1,51 @@
+// Receives what the engine computes: stores it, grades complete documents, starts their programs,
+// and commits where the engine says so.
+#pragma once
+
+#include <vector>
+
+#include "engine/engine.h"
+#include "harness/evaluation/execution_pool.h"
+#include "harness/evaluation/task_run.h"
+#include "harness/terminal/progress.h"
+#include "results/store.h"
+
+namespace assay::harness {
+
+class Collector final : public engine::ScoreSink, public engine::GenerateSink {
+ public:
+  // `pool` may be null where no task executes programs. All references outlive the collector.
+  Collector(std::vector<TaskRun>& runs, const Workload& work, results::Store& store,
+            ExecutionPool* pool, ProgressDisplay& display);
+
+  // Grades documents whose outputs were all in the store already (an interruption between output
+  // and grade) and starts their programs again.
+  void grade_restored();
+  // Waits for the programs under way, then commits.
+  void finish_programs();
+
+  void on_score(engine::ScoreResult&& result) override;
+  void on_generate(engine::GenerateResult&& result) override;
+  void on_expert_load(const engine::ExpertLoad& load) override;
+  void on_progress(const engine::EngineProgress& progress) override;
+  void on_commit() override;
+  bool cancelled() override;
+
+ private:
+  void complete(int task, int item);
+  void grade(int task, int item);
+  void take_programs(bool wait);
+  void show(const TaskRun& run, size_t number);
+
+  std::vector<TaskRun>& runs_;
+  const Workload& work_;
+  results::Store& store_;
+  ExecutionPool* pool_;
+  ProgressDisplay& display_;
+};
+
+// Set by SIGINT and SIGTERM: the run stops after the current pass.
+void install_interrupt_handler();
+bool interrupted();
+
+}  // namespace assay::harness

@@ -1,0 +1,327 @@
+#include "harness/evaluation/task_run.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "base/error.h"
+#include "base/workers.h"
+#include "harness/evaluation/tokens.h"
+
+namespace assay::harness {
+
+namespace {
+
+using engine::TokenId;
+
+// A score request before its tokens have their final place.
+struct DraftScore {
+  std::vector<TokenId> context, continuation;
+  ScoreReference reference;
+};
+
+struct Draft {
+  tasks::Prompt prompt;
+  std::vector<DraftScore> scores;
+  std::vector<TokenId> generate_prompt;
+};
+
+class Drafter {
+ public:
+  Drafter(const TaskRun& run, int number, const engine::Tokenizer& tokenizer,
+          const WorkloadPolicy& policy)
+      : run_(run), number_(number), tokenizer_(tokenizer), policy_(policy) {}
+
+  Draft draft(size_t i) const {
+    Draft out;
+    out.prompt = run_.task.prompt(i, [&](std::string_view text) {
+      return static_cast<int64_t>(encode_prompt(tokenizer_, text).size());
+    });
+    switch (out.prompt.kind) {
+      case tasks::RequestKind::choice:
+      case tasks::RequestKind::partial:
+        draft_choice(i, out);
+        break;
+      case tasks::RequestKind::generate:
+        draft_generate(i, out);
+        break;
+      case tasks::RequestKind::rolling:
+        draft_rolling(i, out);
+        break;
+    }
+    return out;
+  }
+
+ private:
+  void add(Draft& out, size_t i, int option, Role role, std::string_view context,
+           std::string_view continuation) const {
+    ContextTokens pair = encode_pair(tokenizer_, context, continuation, policy_.boundary);
+    if (pair.continuation.empty()) {
+      throw_bad_input("the continuation has no tokens", run_.task.document(i).id,
+                      "the option's text is empty");
+    }
+    DraftScore score;
+    score.reference = {number_, static_cast<int32_t>(i), option, role, pair.boundary_merge};
+    score.context = std::move(pair.context);
+    score.continuation = std::move(pair.continuation);
+    if (role == Role::whole) {
+      // L needs every token after the first; S is read from the end of the same request.
+      score.continuation.insert(score.continuation.begin(), score.context.begin() + 1,
+                                score.context.end());
+      score.context.resize(1);
+    } else {
+      fit(i, score);
+    }
+    out.scores.push_back(std::move(score));
+  }
+
+  // lm-eval's rule keeps the last tokens; with DeepSeek's, prompt() has dropped exemplars already.
+  void fit(size_t i, DraftScore& score) const {
+    const auto limit = static_cast<size_t>(policy_.context_length);
+    const size_t total = score.context.size() + score.continuation.size();
+    if (limit == 0 || total <= limit) return;
+    if (!cut_left(score.context, score.continuation.size(), limit)) {
+      throw_bad_input("the continuation alone takes " + std::to_string(score.continuation.size()) +
+                          " tokens, the model's context is " + std::to_string(limit),
+                      run_.task.document(i).id);
+    }
+  }
+
+  void draft_choice(size_t i, Draft& out) const {
+    const tasks::Prompt& prompt = out.prompt;
+    for (size_t k = 0; k < prompt.options.size(); ++k) {
+      const std::string& context = prompt.contexts.empty() ? prompt.context : prompt.contexts[k];
+      const int option = static_cast<int>(k);
+      add(out, i, option, prompt.whole ? Role::whole : Role::option, context,
+          prompt.options[k].continuation);
+      if (prompt.uncond_context) {
+        add(out, i, option, Role::uncond, *prompt.uncond_context, prompt.options[k].continuation);
+      }
+    }
+  }
+
+  void draft_generate(size_t i, Draft& out) const {
+    const tasks::Prompt& prompt = out.prompt;
+    out.generate_prompt = encode_prompt(tokenizer_, prompt.context);
+    const auto limit = static_cast<size_t>(policy_.context_length);
+    if (limit > 0) {
+      const auto room = static_cast<size_t>(std::max(1, prompt.generation.max_new_tokens));
+      if (out.generate_prompt.size() + room > limit &&
+          !cut_left(out.generate_prompt, std::min(room, limit - 1), limit)) {
+        throw_bad_input("the prompt does not fit the model's context of " + std::to_string(limit) +
+                            " tokens",
+                        run_.task.document(i).id, "a smaller --shots may help");
+      }
+    }
+    if (policy_.gold_answers && !prompt.gold_answer.continuation.empty()) {
+      ContextTokens pair = encode_pair(tokenizer_, prompt.context,
+                                       prompt.gold_answer.continuation, policy_.boundary);
+      DraftScore score;
+      score.reference = {number_, static_cast<int32_t>(i), 0, Role::gold_answer,
+                         pair.boundary_merge};
+      score.context = std::move(pair.context);
+      score.continuation = std::move(pair.continuation);
+      // A reference answer longer than the context is a missing companion, not an error.
+      const bool fits =
+          limit == 0 || cut_left(score.context, score.continuation.size(), limit);
+      if (fits && !score.continuation.empty()) out.scores.push_back(std::move(score));
+    }
+  }
+
+  // Windows of task-specs 1.9: every token is scored exactly once; each further window's input ends
+  // just before the tokens it scores and is as long as the window allows.
+  void draft_rolling(size_t i, Draft& out) const {
+    std::vector<TokenId> all = encode_pair(tokenizer_, "", out.prompt.context, "split").context;
+    const size_t prefix = all.size();  // begin token or stand-in
+    const std::vector<TokenId> text = tokenizer_.encode(out.prompt.context);
+    all.insert(all.end(), text.begin(), text.end());
+    const int64_t asked = run_.task.max_len() > 0 ? run_.task.max_len() : policy_.context_length;
+    const auto window = static_cast<size_t>(
+        policy_.context_length > 0 ? std::min(asked, policy_.context_length) : asked);
+    const size_t n = text.size();
+    for (size_t begin = 0, number = 0; begin < n; ++number) {
+      const size_t end = std::min(n, begin + window);
+      // Input tokens all[first .. prefix+end-1), scored all[prefix+begin .. prefix+end).
+      const size_t input_end = prefix + end - 1;
+      const size_t first = begin == 0 ? 0 : input_end - std::min(input_end, window);
+      DraftScore score;
+      score.reference = {number_, static_cast<int32_t>(i), static_cast<int32_t>(number),
+                         Role::window, false};
+      const auto at = [&](size_t k) { return all.begin() + static_cast<ptrdiff_t>(k); };
+      score.context.assign(at(first), at(prefix + begin));
+      score.continuation.assign(at(prefix + begin), at(prefix + end));
+      out.scores.push_back(std::move(score));
+      begin = end;
+    }
+  }
+
+  const TaskRun& run_;
+  const int number_;
+  const engine::Tokenizer& tokenizer_;
+  const WorkloadPolicy& policy_;
+};
+
+std::string gold_of(const tasks::Prompt& prompt) {
+  if (!prompt.gold_options.empty()) {
+    std::string out;
+    for (const int option : prompt.gold_options) {
+      out += (out.empty() ? "" : ",");
+      out += static_cast<char>('A' + option);
+    }
+    return out;
+  }
+  std::string out;
+  for (const std::string& text : prompt.gold_texts) out += (out.empty() ? "" : " | ") + text;
+  return out;
+}
+
+results::ItemRecord item_record(const TaskRun& run, size_t i, const tasks::Prompt& prompt) {
+  const datasets::Document& document = run.task.document(i);
+  const tasks::ItemKey key = run.task.item_key(i);
+  results::ItemRecord record;
+  record.position = static_cast<int64_t>(i);
+  record.document = {document.id, document.content_hash, key.group, key.cluster, gold_of(prompt)};
+  record.context = prompt.contexts.empty() ? prompt.context : "";
+  record.shots_used = prompt.shots_used;
+  record.truncated = prompt.truncated;
+  return record;
+}
+
+// Puts back what an earlier start of the run left behind.
+void restore(const results::ItemState& state, tasks::RequestKind kind, Item& item) {
+  for (const results::OptionRecord& option : state.options) {
+    if (!option.logprob) continue;
+    tasks::ContinuationScore score;
+    score.logprob = *option.logprob;
+    score.tokens = option.tokens;
+    score.greedy = option.greedy;
+    score.boundary_merge = option.boundary_merge;
+    score.uncond_logprob = option.uncond_logprob;
+    score.whole_loss = option.whole_loss;
+    if (kind == tasks::RequestKind::generate) {
+      item.outputs.gold_answer = score;
+    } else if (kind == tasks::RequestKind::rolling) {
+      if (!item.outputs.rolling) item.outputs.rolling.emplace();
+      item.outputs.rolling->nll -= score.logprob;
+      item.outputs.rolling->tokens += score.tokens;
+    } else {
+      item.outputs.options[static_cast<size_t>(option.option)] = score;
+    }
+  }
+  for (const results::GenerationRecord& generation : state.generations) {
+    tasks::Generation& out = item.outputs.generations[static_cast<size_t>(generation.sample)];
+    out.text = generation.text;
+    out.logprob = generation.logprob;
+    out.finish = generation.finish == "stop"  ? tasks::Finish::stop
+                 : generation.finish == "eos" ? tasks::Finish::eos
+                                              : tasks::Finish::length;
+  }
+}
+
+bool is_stored(const results::ItemState* state, const ScoreReference& reference) {
+  if (!state) return false;
+  for (const results::OptionRecord& option : state->options) {
+    if (option.option != reference.option) continue;
+    return reference.role == Role::uncond  ? option.uncond_logprob.has_value()
+           : reference.role == Role::whole ? option.whole_loss.has_value()
+                                           : option.logprob.has_value();
+  }
+  return false;
+}
+
+}  // namespace
+
+void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
+                  const WorkloadPolicy& policy, const Workers& workers,
+                  const std::vector<results::ItemState>& states, results::Store& store,
+                  Workload& work) {
+  std::map<int64_t, const results::ItemState*> by_position;
+  for (const auto& state : states) by_position[state.position] = &state;
+  const Drafter drafter(run, number, tokenizer, policy);
+  run.items.resize(run.task.size());
+
+  // Rendering and tokenising run in parallel, a slice of documents at a time to bound memory.
+  constexpr size_t kSlice = 4096;
+  for (size_t begin = 0; begin < run.task.size(); begin += kSlice) {
+    const size_t count = std::min(kSlice, run.task.size() - begin);
+    std::vector<Draft> drafts(count);
+    workers.for_ranges(static_cast<int64_t>(count), 16, [&](int64_t first, int64_t last) {
+      for (int64_t k = first; k < last; ++k) {
+        drafts[static_cast<size_t>(k)] = drafter.draft(begin + static_cast<size_t>(k));
+      }
+    });
+    for (size_t k = 0; k < count; ++k) {
+      const size_t i = begin + k;
+      Draft& draft = drafts[k];
+      Item& item = run.items[i];
+      const auto found = by_position.find(static_cast<int64_t>(i));
+      const results::ItemState* state = found == by_position.end() ? nullptr : found->second;
+      if (!state) store.put_item(run.evaluation, item_record(run, i, draft.prompt));
+
+      const bool generates = draft.prompt.kind == tasks::RequestKind::generate;
+      if (generates) {
+        item.outputs.generations.resize(static_cast<size_t>(draft.prompt.generation.samples));
+        const auto& gold = draft.prompt.gold_answer;
+        item.options.push_back({gold.continuation, gold.bytes, gold.code_points});
+      } else if (draft.prompt.kind == tasks::RequestKind::rolling) {
+        const auto bytes = static_cast<int64_t>(draft.prompt.context.size());
+        item.options.resize(draft.scores.size(), {"", bytes, 0});
+        item.outputs.rolling.emplace();
+      } else {
+        item.outputs.options.resize(draft.prompt.options.size());
+        for (const auto& option : draft.prompt.options) {
+          item.options.push_back({option.continuation, option.bytes, option.code_points});
+        }
+      }
+      item.graded = state && state->graded;
+      if (state) restore(*state, draft.prompt.kind, item);
+
+      const std::vector<TokenId>* last_context = nullptr;
+      for (DraftScore& score : draft.scores) {
+        // Options of one context share its tokens; identical prefixes cost nothing either way.
+        if (!last_context || *last_context != score.context) {
+          last_context = &work.tokens.emplace_back(std::move(score.context));
+        }
+        const auto& continuation = work.tokens.emplace_back(std::move(score.continuation));
+        engine::ScoreRequest request;
+        request.context = *last_context;
+        request.continuation = continuation;
+        request.group = number;
+        request.finished = item.graded || is_stored(state, score.reference);
+        if (!request.finished) ++item.pending;
+        run.tokens_asked += last_context->size() + continuation.size();
+        ++run.requests;
+        work.score.push_back(request);
+        work.score_references.push_back(score.reference);
+      }
+      if (generates) {
+        const auto& tokens = work.tokens.emplace_back(std::move(draft.generate_prompt));
+        const tasks::GenerationRule& rule = draft.prompt.generation;
+        for (int sample = 0; sample < rule.samples; ++sample) {
+          engine::GenerateRequest request;
+          request.prompt = tokens;
+          request.stop = rule.stop;
+          request.max_tokens = rule.max_new_tokens;
+          request.sampling.temperature = rule.temperature;
+          request.sampling.top_p = rule.top_p;
+          request.sampling.seed = policy.seed;
+          request.sampling.stream = i * static_cast<size_t>(rule.samples) + static_cast<size_t>(sample);
+          request.group = number;
+          request.finished = item.graded;
+          if (state) {
+            for (const auto& g : state->generations) request.finished |= g.sample == sample;
+          }
+          if (!request.finished) ++item.pending;
+          run.tokens_asked += tokens.size();
+          ++run.requests;
+          work.generate.push_back(std::move(request));
+          work.generate_references.push_back({number, static_cast<int32_t>(i), sample});
+        }
+      }
+      run.resumed |= state != nullptr;
+    }
+    store.commit();
+  }
+}
+
+}  // namespace assay::harness

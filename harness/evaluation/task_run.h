@@ -1,0 +1,89 @@
+// One task of a run in progress: its documents, the requests they need, and what has come back.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/workers.h"
+#include "engine/engine.h"
+#include "engine/text/tokenizer.h"
+#include "results/store.h"
+#include "tasks/task.h"
+
+namespace assay::harness {
+
+// What a score request is for.
+enum class Role : uint8_t {
+  option,       // S of an option
+  uncond,       // U of an option
+  whole,        // S and L of an option from one request over all tokens
+  gold_answer,  // the reference answer of a generative document
+  window,       // a window of a rolling document
+};
+
+struct ScoreReference {
+  int32_t task = 0;  // index of the TaskRun
+  int32_t item = 0;
+  int32_t option = 0;
+  Role role = Role::option;
+  bool boundary_merge = false;
+};
+
+struct GenerateReference {
+  int32_t task = 0, item = 0, sample = 0;
+};
+
+struct OptionText {
+  std::string continuation;
+  int64_t bytes = 0, characters = 0;
+};
+
+struct Item {
+  tasks::Outputs outputs;
+  std::vector<OptionText> options;  // of choices; the reference answer; the rolling text's windows
+  int pending = 0;                  // score requests and generations that have not come back
+  int executing = 0;
+  bool graded = false;
+};
+
+struct TaskRun {
+  tasks::Task task;
+  results::EvaluationId evaluation{};
+  std::vector<Item> items;
+  bool finished_before = false;  // nothing to do: the store has it all
+  bool resumed = false;
+  int64_t requests = 0;
+  uint64_t tokens_asked = 0, tokens_generated = 0;
+  int64_t documents_done = 0, errors = 0;
+  double metric_sum = 0, metric_weight = 0;  // running mean of the primary metric
+  explicit TaskRun(tasks::Task t) : task(std::move(t)) {}
+};
+
+// The engine requests of all tasks, with their tokens. Spans point into `tokens`.
+struct Workload {
+  std::deque<std::vector<engine::TokenId>> tokens;
+  std::vector<engine::ScoreRequest> score;
+  std::vector<ScoreReference> score_references;
+  std::vector<engine::GenerateRequest> generate;
+  std::vector<GenerateReference> generate_references;
+};
+
+struct WorkloadPolicy {
+  std::string boundary = "joint";
+  int64_t context_length = 0;  // of the model, tokens
+  bool gold_answers = true;
+  uint64_t seed = 0;
+};
+
+// Renders every document of `run` (index `number` among the runs), tokenises it on `workers`, stores
+// the items that the store lacks, marks requests whose results `states` already has as finished, and
+// appends the requests to `work`. Throws bad_input naming the document whose prompt does not fit.
+void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
+                  const WorkloadPolicy& policy, const Workers& workers,
+                  const std::vector<results::ItemState>& states, results::Store& store,
+                  Workload& work);
+
+}  // namespace assay::harness
