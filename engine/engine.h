@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "engine/text/boundary.h"
+#include "engine/text/boundary.h"
 #include "engine/text/tokenizer.h"
 
 namespace assay::engine {

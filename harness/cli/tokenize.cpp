@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "engine/text/tokenizer.h"
+#include "engine/engine.h"
 #include "harness/cli/verbs.h"
 
 namespace assay::harness {

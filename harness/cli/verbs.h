@@ -36,6 +36,8 @@ void add_score(CLI::App& app, Session& session);
 void add_generate(CLI::App& app, Session& session);
 void add_tokenize(CLI::App& app, Session& session);
 void add_inspect(CLI::App& app, Session& session);
+void add_show_prompt(CLI::App& app, Session& session);
+void add_list(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 
 }  // namespace assay::harness

@@ -25,6 +25,18 @@ tasks::Finish finish_of(engine::FinishReason reason) {
   return tasks::Finish::length;
 }
 
+// S of the option from the request over all its tokens: the last `tail` of them.
+void keep_tail(const engine::ScoreResult& whole, size_t tail, tasks::ContinuationScore& score) {
+  const size_t n = whole.token_logprobs.size();
+  score.logprob = 0;
+  score.greedy = true;
+  score.tokens = static_cast<int64_t>(tail);
+  for (size_t k = n - tail; k < n; ++k) {
+    score.logprob += static_cast<double>(whole.token_logprobs[k]);
+    score.greedy &= whole.token_greedy[k] != 0;
+  }
+}
+
 }  // namespace
 
 void install_interrupt_handler() {
@@ -80,6 +92,7 @@ void Collector::on_score(engine::ScoreResult&& result) {
         record.whole_loss = -result.logprob / static_cast<double>(score.tokens);
         record.whole_tokens = score.tokens;
         score.whole_loss = record.whole_loss;
+        keep_tail(result, static_cast<size_t>(reference.tail), score);
       }
       record.logprob = score.logprob;
       record.tokens = score.tokens;

@@ -30,12 +30,13 @@ class Drafter {
  public:
   Drafter(const TaskRun& run, int number, const engine::Tokenizer& tokenizer,
           const WorkloadPolicy& policy)
-      : run_(run), number_(number), tokenizer_(tokenizer), policy_(policy) {}
+      : run_(run), number_(number), tokenizer_(tokenizer), policy_(policy),
+        boundary_(engine::parse_boundary_policy(policy.boundary)) {}
 
   Draft draft(size_t i) const {
     Draft out;
     out.prompt = run_.task.prompt(i, [&](std::string_view text) {
-      return static_cast<int64_t>(encode_prompt(tokenizer_, text).size());
+      return static_cast<int64_t>(engine::encode_prompt(tokenizer_, text).size());
     });
     switch (out.prompt.kind) {
       case tasks::RequestKind::choice:
@@ -53,24 +54,24 @@ class Drafter {
   }
 
  private:
-  void add(Draft& out, size_t i, int option, Role role, std::string_view context,
-           std::string_view continuation) const {
-    ContextTokens pair = encode_pair(tokenizer_, context, continuation, policy_.boundary);
-    if (pair.continuation.empty()) {
-      throw_bad_input("the continuation has no tokens", run_.task.document(i).id,
+  void add(Draft& out, size_t i, int option, Role role, const engine::ContextEncoder& context,
+           bool context_is_empty, std::string_view continuation) const {
+    engine::EncodedPair pair = encode_scored(tokenizer_, context, context_is_empty, continuation);
+    if (pair.continuation_ids.empty()) {
+      throw_bad_input("the continuation has no tokens to score", run_.task.document(i).id,
                       "the option's text is empty");
     }
     DraftScore score;
-    score.reference = {number_, static_cast<int32_t>(i), option, role, pair.boundary_merge};
-    score.context = std::move(pair.context);
-    score.continuation = std::move(pair.continuation);
+    score.reference = {number_, static_cast<int32_t>(i), option, role, pair.boundary_merge,
+                       static_cast<int32_t>(pair.continuation_ids.size())};
+    score.context = std::move(pair.context_ids);
+    score.continuation = std::move(pair.continuation_ids);
+    fit(i, score);
     if (role == Role::whole) {
       // L needs every token after the first; S is read from the end of the same request.
       score.continuation.insert(score.continuation.begin(), score.context.begin() + 1,
                                 score.context.end());
       score.context.resize(1);
-    } else {
-      fit(i, score);
     }
     out.scores.push_back(std::move(score));
   }
@@ -89,20 +90,30 @@ class Drafter {
 
   void draft_choice(size_t i, Draft& out) const {
     const tasks::Prompt& prompt = out.prompt;
+    const Role role = prompt.whole ? Role::whole : Role::option;
+    std::optional<engine::ContextEncoder> shared, unconditional;
+    if (prompt.contexts.empty()) shared.emplace(tokenizer_, prompt.context, boundary_);
+    if (prompt.uncond_context) unconditional.emplace(tokenizer_, *prompt.uncond_context, boundary_);
     for (size_t k = 0; k < prompt.options.size(); ++k) {
-      const std::string& context = prompt.contexts.empty() ? prompt.context : prompt.contexts[k];
+      const std::string& continuation = prompt.options[k].continuation;
       const int option = static_cast<int>(k);
-      add(out, i, option, prompt.whole ? Role::whole : Role::option, context,
-          prompt.options[k].continuation);
-      if (prompt.uncond_context) {
-        add(out, i, option, Role::uncond, *prompt.uncond_context, prompt.options[k].continuation);
+      if (shared) {
+        add(out, i, option, role, *shared, prompt.context.empty(), continuation);
+      } else {
+        const engine::ContextEncoder own(tokenizer_, prompt.contexts[k], boundary_);
+        add(out, i, option, role, own, prompt.contexts[k].empty(), continuation);
+      }
+      if (unconditional) {
+        add(out, i, option, Role::uncond, *unconditional, prompt.uncond_context->empty(),
+            continuation);
       }
     }
   }
 
   void draft_generate(size_t i, Draft& out) const {
     const tasks::Prompt& prompt = out.prompt;
-    out.generate_prompt = encode_prompt(tokenizer_, prompt.context);
+    const engine::ContextEncoder context(tokenizer_, prompt.context, boundary_);
+    out.generate_prompt = context.prompt();
     const auto limit = static_cast<size_t>(policy_.context_length);
     if (limit > 0) {
       const auto room = static_cast<size_t>(std::max(1, prompt.generation.max_new_tokens));
@@ -114,13 +125,12 @@ class Drafter {
       }
     }
     if (policy_.gold_answers && !prompt.gold_answer.continuation.empty()) {
-      ContextTokens pair = encode_pair(tokenizer_, prompt.context,
-                                       prompt.gold_answer.continuation, policy_.boundary);
+      engine::EncodedPair pair = context.with(prompt.gold_answer.continuation);
       DraftScore score;
       score.reference = {number_, static_cast<int32_t>(i), 0, Role::gold_answer,
-                         pair.boundary_merge};
-      score.context = std::move(pair.context);
-      score.continuation = std::move(pair.continuation);
+                         pair.boundary_merge, static_cast<int32_t>(pair.continuation_ids.size())};
+      score.context = std::move(pair.context_ids);
+      score.continuation = std::move(pair.continuation_ids);
       // A reference answer longer than the context is a missing companion, not an error.
       const bool fits =
           limit == 0 || cut_left(score.context, score.continuation.size(), limit);
@@ -131,14 +141,15 @@ class Drafter {
   // Windows of task-specs 1.9: every token is scored exactly once; each further window's input ends
   // just before the tokens it scores and is as long as the window allows.
   void draft_rolling(size_t i, Draft& out) const {
-    std::vector<TokenId> all = encode_pair(tokenizer_, "", out.prompt.context, "split").context;
+    const engine::EncodedPair pair = encode_scored(
+        tokenizer_, engine::ContextEncoder(tokenizer_, "", boundary_), true, out.prompt.context);
+    std::vector<TokenId> all = pair.context_ids;
     const size_t prefix = all.size();  // begin token or stand-in
-    const std::vector<TokenId> text = tokenizer_.encode(out.prompt.context);
-    all.insert(all.end(), text.begin(), text.end());
+    all.insert(all.end(), pair.continuation_ids.begin(), pair.continuation_ids.end());
     const int64_t asked = run_.task.max_len() > 0 ? run_.task.max_len() : policy_.context_length;
     const auto window = static_cast<size_t>(
         policy_.context_length > 0 ? std::min(asked, policy_.context_length) : asked);
-    const size_t n = text.size();
+    const size_t n = pair.continuation_ids.size();
     for (size_t begin = 0, number = 0; begin < n; ++number) {
       const size_t end = std::min(n, begin + window);
       // Input tokens all[first .. prefix+end-1), scored all[prefix+begin .. prefix+end).
@@ -146,7 +157,7 @@ class Drafter {
       const size_t first = begin == 0 ? 0 : input_end - std::min(input_end, window);
       DraftScore score;
       score.reference = {number_, static_cast<int32_t>(i), static_cast<int32_t>(number),
-                         Role::window, false};
+                         Role::window, false, static_cast<int32_t>(end - begin)};
       const auto at = [&](size_t k) { return all.begin() + static_cast<ptrdiff_t>(k); };
       score.context.assign(at(first), at(prefix + begin));
       score.continuation.assign(at(prefix + begin), at(prefix + end));
@@ -159,6 +170,7 @@ class Drafter {
   const int number_;
   const engine::Tokenizer& tokenizer_;
   const WorkloadPolicy& policy_;
+  const engine::BoundaryPolicy boundary_;
 };
 
 std::string gold_of(const tasks::Prompt& prompt) {

@@ -9,7 +9,6 @@
 
 #include "base/workers.h"
 #include "engine/engine.h"
-#include "engine/text/tokenizer.h"
 #include "results/store.h"
 #include "tasks/task.h"
 
@@ -30,6 +29,7 @@ struct ScoreReference {
   int32_t option = 0;
   Role role = Role::option;
   bool boundary_merge = false;
+  int32_t tail = 0;  // tokens of the continuation: the last ones of the request
 };
 
 struct GenerateReference {

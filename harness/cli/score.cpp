@@ -1,0 +1,147 @@
+// assay score: log-probabilities of continuations, JSON lines in, JSON lines out.
+#include <CLI/CLI.hpp>
+#include <deque>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "harness/cli/engine_options.h"
+#include "harness/cli/id_lists.h"
+#include "harness/cli/verbs.h"
+
+namespace assay::harness {
+
+namespace {
+
+using engine::TokenId;
+
+struct Options {
+  std::string model, boundary = "joint";
+  EngineFlags engine;
+};
+
+struct Line {
+  std::string id;  // as JSON
+  std::vector<TokenId> context, continuation;
+};
+
+bool is_text(const json::Value& value) { return value.is_string(); }
+
+Line parse_line(const json::Value& in, engine::Engine& engine, engine::BoundaryPolicy policy) {
+  Line line;
+  if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
+  const json::Value context = in.at("context"), continuation = in.at("continuation");
+  const int64_t vocabulary = engine.capabilities().vocabulary_size;
+  if (is_text(context) && is_text(continuation)) {
+    auto pair =
+        engine::encode_pair(engine.tokenizer(), context.string(), continuation.string(), policy);
+    line.context = std::move(pair.context_ids);
+    line.continuation = std::move(pair.continuation_ids);
+  } else {
+    line.context = is_text(context) ? engine::encode_prompt(engine.tokenizer(), context.string())
+                                    : read_ids(context, vocabulary);
+    line.continuation = is_text(continuation) ? engine.tokenizer().encode(continuation.string())
+                                              : read_ids(continuation, vocabulary);
+  }
+  // An empty context scores the ids from the second one on.
+  if (line.context.empty() && !line.continuation.empty()) {
+    line.context.push_back(line.continuation.front());
+    line.continuation.erase(line.continuation.begin());
+  }
+  return line;
+}
+
+std::string render(const Line& line, const engine::ScoreResult& result) {
+  json::Writer out;
+  out.begin_object();
+  if (!line.id.empty()) {
+    const auto id = json::Document::parse(line.id, "id");
+    out.member("id", id.root());
+  }
+  out.member("logprob", result.logprob);
+  out.key("token_logprobs").begin_array();
+  for (const float logprob : result.token_logprobs) out.value(static_cast<double>(logprob));
+  out.end_array();
+  out.key("tokens").begin_array();
+  for (const TokenId id : line.continuation) out.value(id);
+  out.end_array();
+  out.member("greedy", result.greedy).end_object();
+  return out.take();
+}
+
+// Prints results in the order of the requests, as soon as all before them are there.
+class OrderedPrinter final : public engine::ScoreSink {
+ public:
+  OrderedPrinter(const std::vector<Line>& lines, const std::vector<size_t>& scored)
+      : lines_(lines), scored_(scored), ready_(lines.size()) {}
+
+  void on_score(engine::ScoreResult&& result) override {
+    put(scored_[result.index], render(lines_[scored_[result.index]], result));
+  }
+  void put(size_t line, std::string text) {
+    ready_[line] = std::move(text);
+    while (next_ < ready_.size() && !ready_[next_].empty()) {
+      std::cout << ready_[next_] << '\n';
+      ready_[next_++] = {};
+    }
+  }
+
+ private:
+  const std::vector<Line>& lines_;
+  const std::vector<size_t>& scored_;
+  std::vector<std::string> ready_;
+  size_t next_ = 0;
+};
+
+void score(const Options& options) {
+  const auto policy = engine::parse_boundary_policy(options.boundary);
+  engine::EngineOptions engine_options = options.engine.options(options.model);
+  engine_options.require_tokenizer = false;
+  engine_options.expert_load = false;
+  const auto engine = engine::open_engine(engine_options);
+  std::vector<Line> lines;
+  for_each_stdin_line([&](std::string_view text, size_t number) {
+    const auto document = json::Document::parse(text, "<stdin>:" + std::to_string(number));
+    lines.push_back(parse_line(document.root(), *engine, policy));
+  });
+  std::vector<engine::ScoreRequest> requests;
+  std::vector<size_t> scored;
+  OrderedPrinter printer(lines, scored);
+  for (size_t k = 0; k < lines.size(); ++k) {
+    if (lines[k].continuation.empty()) {
+      engine::ScoreResult nothing;
+      nothing.greedy = true;
+      printer.put(k, render(lines[k], nothing));
+      continue;
+    }
+    engine::ScoreRequest request;
+    request.context = lines[k].context;
+    request.continuation = lines[k].continuation;
+    requests.push_back(request);
+    scored.push_back(k);
+  }
+  engine->score(requests, printer);
+}
+
+}  // namespace
+
+void add_score(CLI::App& app, Session&) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("score", "Log-probabilities of continuations, as JSON lines");
+  verb->add_option("--model", options->model, "Checkpoint directory (Hugging Face layout)")
+      ->required()
+      ->type_name("DIR");
+  verb->add_option("--boundary", options->boundary,
+                   "joint: text tokenised as a whole; split: context and\n"
+                   "continuation apart")
+      ->capture_default_str();
+  add_engine_flags(*verb, options->engine, false);
+  set_examples(*verb,
+               {R"(echo '{"id":1,"context":"2 + 2 =","continuation":" 4"}' | assay score --model DIR)",
+                R"(echo '{"id":2,"context":[],"continuation":[5,17,3]}' | assay score --model DIR)"});
+  verb->callback([options] { score(*options); });
+}
+
+}  // namespace assay::harness

@@ -1,0 +1,388 @@
+#include "harness/evaluation/evaluation.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/workers.h"
+#include "harness/evaluation/collector.h"
+#include "harness/evaluation/task_run.h"
+#include "harness/terminal/progress.h"
+#include "tasks/task.h"
+
+namespace assay::harness {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point t) {
+  return std::chrono::duration<double>(Clock::now() - t).count();
+}
+
+// The machine, for people who later wonder where a number came from.
+std::string host_facts(int threads) {
+  utsname system{};
+  ::uname(&system);
+  std::string processor = "unknown", line;
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  while (std::getline(cpuinfo, line)) {
+    if (line.starts_with("model name")) {
+      const size_t colon = line.find(": ");
+      if (colon != std::string::npos) processor = line.substr(colon + 2);
+      break;
+    }
+  }
+  json::Writer out;
+  out.begin_object()
+      .member("processor", processor)
+      .member("processors", available_processors())
+      .member("threads", threads)
+      .member("system", std::string(system.sysname) + " " + system.release)
+      .end_object();
+  return out.take();
+}
+
+results::ModelRecord model_record(const engine::CheckpointInfo& info) {
+  results::ModelRecord record;
+  record.name = info.name;
+  record.architecture = info.architecture;
+  record.weights_digest = info.weights_digest;
+  record.config_digest = info.config_digest;
+  record.tokenizer_digest = info.tokenizer_digest;
+  record.parameters = info.parameters;
+  record.active_parameters = info.active_parameters;
+  record.training_step = info.training_step;
+  record.training_tokens = info.training_tokens;
+  json::Writer details;
+  details.begin_object()
+      .member("layers", info.layers)
+      .member("hidden", info.hidden)
+      .member("context_length", info.context_length)
+      .member("routed_experts", info.routed_experts)
+      .member("experts_per_token", info.experts_per_token)
+      .member("bytes", info.bytes)
+      .member("tokenizer", info.tokenizer)
+      .end_object();
+  record.details = details.take();
+  return record;
+}
+
+// Opens every task of the selection that the model's context allows, with warnings noted.
+std::vector<TaskRun> open_tasks(const tasks::Catalog& catalog,
+                                const std::vector<tasks::TaskChoice>& choices,
+                                const EvaluationOptions& options, int64_t limit,
+                                int64_t context_length) {
+  std::vector<TaskRun> runs;
+  for (const tasks::TaskChoice& choice : choices) {
+    tasks::Selection selection;
+    selection.task = choice.task;
+    selection.variant = choice.variant;
+    selection.group = choice.group;
+    selection.data_root = options.data;
+    if (choice.shots >= 0) selection.shots = choice.shots;
+    if (options.shots) selection.shots = options.shots;
+    selection.limit = limit;
+    selection.limit_first = options.limit_first;
+    selection.seed = options.seed;
+    selection.max_len = options.max_length;
+    tasks::Task task = tasks::Task::open(catalog, selection);
+    if (context_length > 0 && (task.max_len() == 0 || task.max_len() > context_length)) {
+      selection.max_len = context_length;
+      task = tasks::Task::open(catalog, selection);
+    }
+    if (options.strict && !task.warnings().empty()) {
+      throw_bad_input(task.warnings().front(), task.name() + " data",
+                      "without --strict this is a warning");
+    }
+    if (task.size() == 0) throw_bad_input("has no documents to score", task.name());
+    runs.emplace_back(std::move(task));
+  }
+  return runs;
+}
+
+std::string data_digest(const tasks::Task& task) {
+  Sha256 sha;
+  for (const auto& source : task.sources()) {
+    sha.update_field(source.path.filename().string()).update_field(source.sha256);
+  }
+  return sha.finish_hex();
+}
+
+results::EvaluationIdentity evaluation_identity(const tasks::Task& task,
+                                                const EvaluationOptions& options, int64_t limit,
+                                                const std::string& sandbox_level, int samples) {
+  results::EvaluationIdentity identity;
+  identity.task = task.name();
+  identity.variant = task.variant();
+  identity.shots = task.shots();
+  identity.task_digest = task.digest({.boundary = options.boundary, .bos = "tokenizer"});
+  identity.data_digest = data_digest(task);
+  identity.limit = limit;
+  identity.max_length = task.max_len();
+  identity.boundary_policy = options.boundary;
+  if (task.executes()) identity.sandbox_level = sandbox_level;
+  identity.samples = samples;
+  json::Writer settings;
+  settings.begin_object()
+      .member("identity", task.identity({.boundary = options.boundary, .bos = "tokenizer"}))
+      .member("limit_first", options.limit_first)
+      .member("gold_answers", options.gold_answers)
+      .member("scorer_version", tasks::Task::scorer_version())
+      .end_object();
+  identity.settings = settings.take();
+  return identity;
+}
+
+results::EvaluationDescription describe(const tasks::Task& task) {
+  const tasks::TaskInfo& info = task.info();
+  results::EvaluationDescription out;
+  out.title = info.title;
+  out.category = info.section;
+  out.kind = tasks::request_kind_name(task.kind());
+  const tasks::AggregationRule& rule = task.aggregation();
+  out.primary_metric = rule.metric;
+  out.higher_is_better = !rule.lower_is_better;
+  out.unit = rule.percent ? "percent" : "bpb";
+  out.aggregation = rule.headline == "macro" ? "macro" : "micro";
+  out.documents = static_cast<int64_t>(task.size());
+  out.population = static_cast<int64_t>(task.total());
+  for (const tasks::VariantInfo& variant : info.variants) {
+    if (variant.name != task.variant()) continue;
+    for (const auto& text : variant.card.published) out.deviations.push_back("published: " + text);
+    for (const auto& text : variant.card.inferred) out.deviations.push_back("inferred: " + text);
+    for (const auto& text : variant.card.defaults) out.deviations.push_back("default: " + text);
+  }
+  return out;
+}
+
+int samples_of(const tasks::Task& task) {
+  if (task.kind() != tasks::RequestKind::generate || task.size() == 0) return 1;
+  return task.prompt(0).generation.samples;
+}
+
+// Engine time is shared out by the tokens a task needs: one plan serves all tasks.
+void share_seconds(std::vector<TaskSummary>& tasks, double seconds) {
+  double total = 0;
+  for (const auto& task : tasks) {
+    total += static_cast<double>(task.tokens_computed + task.tokens_generated);
+  }
+  for (auto& task : tasks) {
+    const auto own = static_cast<double>(task.tokens_computed + task.tokens_generated);
+    task.seconds = total > 0 ? seconds * own / total : 0;
+  }
+}
+
+class ModelEvaluation {
+ public:
+  ModelEvaluation(const tasks::Catalog& catalog, const std::vector<tasks::TaskChoice>& choices,
+                  const EvaluationOptions& options, int64_t limit, results::Store& store,
+                  ExecutionPool* pool, ProgressDisplay& display)
+      : catalog_(catalog), choices_(choices), options_(options), limit_(limit), store_(store),
+        pool_(pool), display_(display) {}
+
+  RunSummary run(const std::string& directory, size_t number, size_t count) {
+    const auto started = Clock::now();
+    const fs::path path = fs::path(directory).lexically_normal();
+    display_.begin_model(path.filename().empty() ? path.parent_path().filename().string()
+                                                 : path.filename().string(),
+                         number, count);
+    display_.stage("opening the checkpoint");
+    engine::EngineOptions engine_options = options_.engine;
+    engine_options.model = directory;
+    const engine::CheckpointInfo info = engine::inspect_checkpoint(directory);
+    const std::unique_ptr<engine::Engine> engine = engine::open_engine(engine_options);
+    const engine::Capabilities& able = engine->capabilities();
+
+    RunSummary summary;
+    summary.model = info.name;
+    summary.label = options_.label.empty() ? info.name : options_.label;
+    if (!options_.label.empty() && count > 1) summary.label += "/" + info.name;
+    summary.profile = able.profile;
+
+    display_.stage("rendering prompts");
+    std::vector<TaskRun> runs =
+        open_tasks(catalog_, choices_, options_, limit_, able.context_length);
+    begin(info, able, summary, runs);
+    Workload work = plan(*engine, able, runs);
+    execute(*engine, runs, work);
+    finish(*engine, summary, runs, work);
+    summary.seconds = seconds_since(started);
+    display_.end_model();
+    return summary;
+  }
+
+ private:
+  void begin(const engine::CheckpointInfo& info, const engine::Capabilities& able,
+             RunSummary& summary, std::vector<TaskRun>& runs) {
+    results::RunIdentity identity;
+    identity.label = summary.label;
+    identity.numerics = engine::numerics_name(able.numerics);
+    identity.kernel_profile = able.profile;
+    identity.engine_version = ASSAY_VERSION;
+    identity.seed = options_.seed;
+    identity.settings = "{}";
+    results::SessionRecord session;
+    session.command_line = options_.command_line;
+    session.host = host_facts(options_.engine.threads > 0 ? options_.engine.threads
+                                                          : available_processors());
+    summary.run = store_.begin_run(store_.put_model(model_record(info)), identity, session);
+    for (TaskRun& run : runs) {
+      run.evaluation = store_.begin_evaluation(
+          summary.run,
+          evaluation_identity(run.task, options_, limit_, pool_ ? pool_->level() : "",
+                              samples_of(run.task)),
+          describe(run.task));
+      run.finished_before = store_.is_finished(run.evaluation);
+      TaskProgress line;
+      line.name = run.task.name() + "@" + run.task.variant();
+      line.total = static_cast<int64_t>(run.task.size());
+      line.unit = run.task.aggregation().percent ? "%" : "";
+      if (run.finished_before) line.done = line.total;
+      display_.tasks().push_back(line);
+      for (const std::string& warning : run.task.warnings()) {
+        display_.note("warning: " + warning);
+      }
+    }
+  }
+
+  Workload plan(const engine::Engine& engine, const engine::Capabilities& able,
+                std::vector<TaskRun>& runs) {
+    Workload work;
+    const Workers workers(options_.engine.threads);
+    WorkloadPolicy policy;
+    policy.boundary = options_.boundary;
+    policy.context_length = able.context_length;
+    policy.gold_answers = options_.gold_answers;
+    policy.seed = options_.seed;
+    for (size_t k = 0; k < runs.size(); ++k) {
+      TaskRun& run = runs[k];
+      if (run.finished_before) {
+        run.resumed = true;
+        continue;
+      }
+      add_requests(run, static_cast<int>(k), engine.tokenizer(), policy, workers,
+                   store_.item_states(run.evaluation), store_, work);
+      for (const Item& item : run.items) run.documents_done += item.graded;
+      display_.tasks()[k].done = run.documents_done;
+      display_.refresh();
+    }
+    return work;
+  }
+
+  void execute(engine::Engine& engine, std::vector<TaskRun>& runs, const Workload& work) {
+    Collector collector(runs, work, store_, pool_, display_);
+    collector.grade_restored();
+    const auto pending = [](const auto& requests) {
+      return std::any_of(requests.begin(), requests.end(),
+                         [](const auto& request) { return !request.finished; });
+    };
+    if (pending(work.score)) {
+      display_.stage("planning");
+      engine.score(work.score, collector);
+    }
+    if (!interrupted() && pending(work.generate)) {
+      display_.stage("planning");
+      engine.generate(work.generate, collector);
+    }
+    if (!interrupted()) display_.stage("executing programs");
+    collector.finish_programs();
+    if (interrupted()) {
+      display_.end_model();
+      throw_resource("interrupted; what was computed is stored", store_.path().string(),
+                     "the same command continues");
+    }
+  }
+
+  void finish(const engine::Engine& engine, RunSummary& summary, std::vector<TaskRun>& runs,
+              const Workload& work) {
+    for (size_t k = 0; k < runs.size(); ++k) {
+      TaskRun& run = runs[k];
+      if (!run.finished_before) store_.finish_evaluation(run.evaluation);
+      TaskSummary task;
+      task.task = run.task.name();
+      task.variant = run.task.variant();
+      const results::EvaluationDescription description = describe(run.task);
+      task.metric = description.primary_metric;
+      task.unit = description.unit;
+      task.documents = static_cast<int64_t>(run.task.size());
+      task.requests = run.requests;
+      task.tokens_asked = run.tokens_asked;
+      task.tokens_generated = run.tokens_generated;
+      task.resumed = run.resumed;
+      task.warnings = run.task.warnings();
+      if (!run.finished_before) {
+        std::vector<engine::ScoreRequest> own;
+        for (size_t r = 0; r < work.score.size(); ++r) {
+          if (work.score_references[r].task == static_cast<int32_t>(k)) own.push_back(work.score[r]);
+        }
+        if (!own.empty()) task.tokens_computed = engine.plan(own).tokens_computed;
+      }
+      task.aggregates = store_.aggregates(run.evaluation);
+      for (const auto& aggregate : task.aggregates) {
+        task.errors = std::max(task.errors, aggregate.errors);
+        if (aggregate.group.empty() && aggregate.metric == task.metric &&
+            aggregate.method == description.aggregation) {
+          task.headline = aggregate;
+        }
+      }
+      summary.tasks.push_back(std::move(task));
+    }
+    store_.finish_run(summary.run);
+    summary.engine = engine.statistics();
+    share_seconds(summary.tasks, summary.engine.seconds);
+  }
+
+  const tasks::Catalog& catalog_;
+  const std::vector<tasks::TaskChoice>& choices_;
+  const EvaluationOptions& options_;
+  const int64_t limit_;
+  results::Store& store_;
+  ExecutionPool* pool_;
+  ProgressDisplay& display_;
+};
+
+}  // namespace
+
+std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
+                                 const EvaluationOptions& options, ProgressDisplay& display) {
+  tasks::Catalog catalog;
+  for (const auto& directory : options.task_directories) catalog.add_directory(directory);
+  std::vector<tasks::TaskChoice> choices;
+  const std::vector<std::string> variants =
+      options.variants.empty() ? std::vector<std::string>{""} : options.variants;
+  for (const std::string& variant : variants) {
+    for (const tasks::TaskChoice& choice : catalog.expand(options.tasks, variant)) {
+      if (std::find(choices.begin(), choices.end(), choice) == choices.end()) {
+        choices.push_back(choice);
+      }
+    }
+  }
+  const int64_t limit = options.limit > 0 ? options.limit : catalog.suite_limit(options.tasks);
+
+  // Everything that can be wrong with the selection is found before a checkpoint is opened.
+  bool executes = false;
+  for (const TaskRun& run : open_tasks(catalog, choices, options, limit, 0)) {
+    executes |= run.task.executes();
+  }
+  std::unique_ptr<ExecutionPool> pool;
+  if (executes) pool = std::make_unique<ExecutionPool>(options.sandbox, options.sandbox_workers);
+
+  results::Store store = results::Store::open(options.store, results::Store::Access::write);
+  install_interrupt_handler();
+  std::vector<RunSummary> summaries;
+  for (size_t k = 0; k < models.size(); ++k) {
+    ModelEvaluation evaluation(catalog, choices, options, limit, store, pool.get(), display);
+    summaries.push_back(evaluation.run(models[k], k + 1, models.size()));
+  }
+  return summaries;
+}
+
+}  // namespace assay::harness
