@@ -50,6 +50,13 @@ Numerics parse_numerics(std::string_view name);  // throws usage, listing the na
 enum class Kernels { automatic, reference, portable, avx2, avx512 };
 std::string_view kernels_name(Kernels kernels);
 Kernels parse_kernels(std::string_view name);
+// Which kernels this processor can run, and why not the others; `automatic` is left out.
+struct KernelSupport {
+  Kernels kernels;
+  bool available;
+  std::string why;
+};
+std::vector<KernelSupport> kernel_support();
 
 struct EngineOptions {
   std::filesystem::path model;         // a Hugging Face checkpoint directory

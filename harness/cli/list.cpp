@@ -1,0 +1,112 @@
+// assay list tasks|suites|runs|models
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include "harness/cli/verbs.h"
+#include "tasks/catalog.h"
+
+namespace assay::harness {
+
+namespace {
+
+struct Options {
+  std::vector<std::filesystem::path> task_directories;
+  bool verbose = false, json = false;
+};
+
+tasks::Catalog open_catalog(const Options& options) {
+  tasks::Catalog catalog;
+  for (const auto& directory : options.task_directories) catalog.add_directory(directory);
+  return catalog;
+}
+
+std::string padded(std::string text, size_t width) {
+  const size_t have = utf8::display_width(text);
+  if (have < width) text.append(width - have, ' ');
+  return text;
+}
+
+void print_card(const tasks::VariantInfo& variant) {
+  const auto part = [](const char* name, const std::vector<std::string>& lines) {
+    for (const auto& text : lines) std::cout << "      " << name << ": " << text << '\n';
+  };
+  std::cout << "    " << padded(variant.name, 10) << ' ' << variant.summary << '\n';
+  part("published", variant.card.published);
+  part("inferred", variant.card.inferred);
+  part("default", variant.card.defaults);
+}
+
+void list_tasks(const Options& options) {
+  const tasks::Catalog catalog = open_catalog(options);
+  if (options.json) {
+    json::Writer out;
+    out.begin_array();
+    for (const tasks::TaskInfo& task : catalog.tasks()) {
+      out.begin_object()
+          .member("task", task.name)
+          .member("title", task.title)
+          .member("section", task.section)
+          .member("origin", task.origin)
+          .key("variants")
+          .begin_array();
+      for (const auto& variant : task.variants) out.value(variant.name);
+      out.end_array().end_object();
+    }
+    std::cout << out.end_array().take() << '\n';
+    return;
+  }
+  std::string section;
+  for (const tasks::TaskInfo& task : catalog.tasks()) {
+    if (task.section != section) {
+      if (!section.empty()) std::cout << '\n';
+      section = task.section;
+      std::cout << section << '\n';
+    }
+    std::string variants;
+    for (const auto& variant : task.variants) {
+      variants += (variants.empty() ? "" : " ") + variant.name;
+    }
+    std::cout << "  " << padded(task.name, 16) << padded(task.title, 24) << variants << '\n';
+    if (options.verbose) {
+      for (const auto& variant : task.variants) print_card(variant);
+    }
+  }
+}
+
+void list_suites(const Options& options) {
+  for (const tasks::SuiteInfo& suite : open_catalog(options).suites()) {
+    std::string names;
+    for (const auto& choice : suite.tasks) names += " " + choice.task;
+    std::cout << padded(suite.name, 16) << suite.title;
+    if (suite.limit > 0) std::cout << " (at most " << suite.limit << " documents a task)";
+    std::cout << '\n';
+    if (options.verbose) std::cout << "   " << names << '\n';
+  }
+}
+
+}  // namespace
+
+void add_list(CLI::App& app, Session&) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("list", "Tasks and suites, runs and checkpoints");
+  verb->require_subcommand(1);
+  CLI::App* tasks = verb->add_subcommand("tasks", "Benchmarks and their variants");
+  CLI::App* suites = verb->add_subcommand("suites", "Named lists of tasks");
+  for (CLI::App* kind : {tasks, suites}) {
+    kind->add_option("--tasks-dir", options->task_directories,
+                     "Folder with task files of your own")
+        ->type_name("DIR");
+    kind->add_flag("--verbose,-v", options->verbose,
+                   "With what is published, inferred and by default");
+  }
+  tasks->add_flag("--json", options->json, "Print one JSON array");
+  set_examples(*verb, {"assay list tasks --verbose", "assay list suites",
+                       "assay list runs --store assay.sqlite"});
+  tasks->callback([options] { list_tasks(*options); });
+  suites->callback([options] { list_suites(*options); });
+}
+
+}  // namespace assay::harness
