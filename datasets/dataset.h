@@ -15,7 +15,8 @@
 //   files*         where, below the data root: one pattern or a list of patterns that are read one
 //                  after the other. {split} and {group} are filled in, "*" matches inside one name
 //                  (matches in numeric order: 2.txt before 10.txt). A list inside the list gives
-//                  alternatives: the first that exists is read. Names ending in .gz are
+//                  alternatives: the first that exists is read; a pattern may be written
+//                  {"file": pattern, "format": its own}. Names ending in .gz are
 //                  decompressed; "MATH.tar//MATH/test/*.json" reads members of a zip or tar
 //                  archive.
 //   split_name*    what {split} stands for, where the publisher's word differs from the split's

@@ -1,0 +1,165 @@
+#include "datasets/field_rules.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "base/error.h"
+#include "datasets/python_literal.h"
+
+namespace assay::datasets {
+
+namespace {
+
+// The list that a rule needs.
+std::vector<std::string> as_list(const FieldValue& value, const Place& place, const Way& way) {
+  if (const auto* list = std::get_if<std::vector<std::string>>(&value)) return *list;
+  place.fail("\"" + way.text() + "\" is not a list");
+}
+
+}  // namespace
+
+FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)) {
+  const auto way = [&](json::Value v) { ways_.emplace_back(v.string(), v.where()); };
+  if (rule.is_string()) {
+    way(rule);
+    return;
+  }
+  if (rule.is_array()) {
+    kind_ = Kind::list;
+    rule.for_each_element(way);
+    return;
+  }
+  static constexpr std::array<std::pair<std::string_view, Kind>, 11> kKinds = {{
+      {"way", Kind::way},
+      {"first_of", Kind::first_of},
+      {"letter", Kind::letter},
+      {"one_based", Kind::one_based},
+      {"integer", Kind::integer},
+      {"index_of", Kind::index_of},
+      {"join", Kind::join},
+      {"without", Kind::without},
+      {"python_list", Kind::python_list},
+      {"json", Kind::json},
+      {"constant", Kind::constant},
+  }};
+  bool known = false;
+  rule.for_each_member([&](std::string_view key, json::Value v) {
+    if (key == "optional") {
+      optional_ = v.boolean();
+      return;
+    }
+    const auto* it =
+        std::find_if(kKinds.begin(), kKinds.end(), [&](auto& k) { return k.first == key; });
+    if (it == kKinds.end()) v.fail("unknown rule \"" + std::string(key) + "\"");
+    if (known) v.fail("a field has one rule");
+    known = true;
+    kind_ = it->second;
+    switch (kind_) {
+      case Kind::constant:
+        constant_ = field_of(v);
+        break;
+      case Kind::first_of:
+        v.for_each_element(way);
+        break;
+      case Kind::index_of:
+        if (v.size() != 2) v.fail("takes two ways");
+        v.for_each_element(way);
+        break;
+      case Kind::join:
+      case Kind::without:
+        if (v.size() != 2) v.fail("takes a way and a text");
+        way(v[0]);
+        argument_ = v[1].string();
+        break;
+      default:
+        way(v);
+    }
+  });
+  if (!known) rule.fail("a field needs a rule");
+}
+
+std::string FieldRule::read_text(size_t way, const Place& place) const {
+  const FieldValue value = ways_[way].read(place);
+  if (const auto* text = std::get_if<std::string>(&value)) return *text;
+  if (std::holds_alternative<int64_t>(value)) return text_of(value);
+  place.fail("\"" + ways_[way].text() + "\" is not text");
+}
+
+int64_t FieldRule::read_integer(const Place& place) const {
+  const FieldValue value = ways_[0].read(place);
+  if (const auto* n = std::get_if<int64_t>(&value)) return *n;
+  int64_t n = 0;
+  const auto* text = std::get_if<std::string>(&value);
+  if (text) {
+    const char* end = text->data() + text->size();
+    const auto r = std::from_chars(text->data(), end, n);
+    if (!text->empty() && r.ec == std::errc{} && r.ptr == end) return n;
+  }
+  place.fail("\"" + ways_[0].text() + "\" is not an integer: \"" + text_of(value) + "\"");
+}
+
+std::optional<FieldValue> FieldRule::apply(const Place& place) const {
+  if (kind_ == Kind::constant) return constant_;
+  if (kind_ == Kind::first_of || optional_) {
+    bool found = false;
+    for (const Way& way : ways_) {
+      FieldValue value = way.read(place, &found);
+      if (found && kind_ == Kind::first_of) return value;
+      if (!found && kind_ != Kind::first_of) return std::nullopt;
+    }
+    if (!found) {
+      if (optional_) return std::nullopt;
+      place.fail("has none of the members that \"" + name_ + "\" is read from");
+    }
+  }
+  switch (kind_) {
+    case Kind::way:
+      return ways_[0].read(place);
+    case Kind::list: {
+      std::vector<std::string> list;
+      for (const Way& way : ways_) list.push_back(text_of(way.read(place)));
+      return list;
+    }
+    case Kind::letter: {
+      const std::string letter = read_text(0, place);
+      if (letter.size() != 1 || letter[0] < 'A' || letter[0] > 'Z') {
+        place.fail("\"" + ways_[0].text() + "\" is not an answer letter: \"" + letter + "\"");
+      }
+      return static_cast<int64_t>(letter[0] - 'A');
+    }
+    case Kind::one_based:
+      return read_integer(place) - 1;
+    case Kind::integer:
+      return read_integer(place);
+    case Kind::index_of: {
+      const std::string text = read_text(0, place);
+      const auto list = as_list(ways_[1].read(place), place, ways_[1]);
+      const auto it = std::find(list.begin(), list.end(), text);
+      if (it == list.end()) place.fail("\"" + text + "\" is not among \"" + ways_[1].text() + "\"");
+      return static_cast<int64_t>(it - list.begin());
+    }
+    case Kind::join: {
+      const FieldValue value = ways_[0].read(place);
+      if (std::holds_alternative<std::monostate>(value)) return value;
+      if (const auto* text = std::get_if<std::string>(&value)) return *text;
+      std::string joined;
+      const auto list = as_list(value, place, ways_[0]);
+      for (size_t i = 0; i < list.size(); ++i) joined += (i ? argument_ : "") + list[i];
+      return joined;
+    }
+    case Kind::without: {
+      auto list = as_list(ways_[0].read(place), place, ways_[0]);
+      std::erase(list, argument_);
+      return list;
+    }
+    case Kind::python_list:
+      return python_list(read_text(0, place), place.where);
+    case Kind::json:
+      return field_of(json::Document::parse(read_text(0, place), place.where).root());
+    default:
+      throw_internal("field rule without a kind");
+  }
+}
+
+}  // namespace assay::datasets

@@ -1,0 +1,66 @@
+// Rules that make a task's fields out of the publisher's; see "fields" in datasets/dataset.h.
+//
+//   "way" or {"way": w}              the value itself
+//   ["w1", "w2", ...]                a list of the values' texts
+//   {"first_of": [w1, w2]}           the first way that exists
+//   {"letter": w}                    "A" -> 0, "B" -> 1 ...; one capital letter, nothing else
+//   {"one_based": w}                 "1" or 1 -> 0 ...
+//   {"integer": w}                   a number, or text that is one
+//   {"index_of": [w, list way]}      position of a text in a list; error if it is not there
+//   {"join": [w, separator]}         the texts of a list as one text; null stays null
+//   {"without": [list way, text]}    the list without the entries equal to text
+//   {"python_list": w}               text that is a Python list literal
+//   {"json": w}                      text that is JSON
+//   {"constant": value}
+// A rule object may say "optional": true: the field is left out where the way leads nowhere.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "datasets/json_way.h"
+
+namespace assay::datasets {
+
+using Fields = std::map<std::string, FieldValue, std::less<>>;
+
+class FieldRule {
+ public:
+  FieldRule(std::string name, json::Value rule);
+
+  const std::string& name() const { return name_; }
+  // The field's value, or nothing for an optional one that is absent. Errors name place.where.
+  std::optional<FieldValue> apply(const Place& place) const;
+  // Top-level members of the record that this rule reads.
+  const std::vector<Way>& ways() const { return ways_; }
+
+ private:
+  enum class Kind {
+    way,
+    list,
+    first_of,
+    letter,
+    one_based,
+    integer,
+    index_of,
+    join,
+    without,
+    python_list,
+    json,
+    constant,
+  };
+
+  std::string read_text(size_t way, const Place& place) const;
+  int64_t read_integer(const Place& place) const;
+
+  std::string name_;
+  Kind kind_ = Kind::way;
+  std::vector<Way> ways_;
+  std::string argument_;  // separator, or the text to leave out
+  FieldValue constant_;
+  bool optional_ = false;
+};
+
+}  // namespace assay::datasets

@@ -1,0 +1,47 @@
+// The specifications that the tests of this room read.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "datasets/dataset.h"
+
+namespace assay::datasets {
+
+inline DatasetSpec spec_of(const std::string& task) {
+  const auto document =
+      json::Document::load(fs::path(ASSAY_SOURCE_DIR) / "tests/datasets/specs" / (task + ".json"));
+  return DatasetSpec::parse(document.root(), task);
+}
+
+inline DatasetSpec spec_from(const std::string& text, const std::string& task = "toy") {
+  const auto document = json::Document::parse(text, "toy.json");
+  return DatasetSpec::parse(document.root(), task);
+}
+
+inline fs::path sample_root() { return fs::path(ASSAY_SOURCE_DIR) / "datasets/sample"; }
+inline fs::path shared_root() { return fs::path(ASSAY_SHARED_DIR) / "datasets"; }
+
+inline std::string message_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+// Tests on the real data say loudly that they did not run without it.
+#define NEEDS_SHARED()                                                            \
+  if (!fs::exists(shared_root())) {                                               \
+    GTEST_SKIP() << "SKIPPED: real benchmark data is missing: " << shared_root(); \
+  }
+
+}  // namespace assay::datasets
