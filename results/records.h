@@ -67,9 +67,11 @@ struct EvaluationDescription {
   std::string primary_metric;  // "acc"
   bool higher_is_better = true;
   std::string unit = "percent";  // "percent": a mean of [0,1] values shown times 100; "bpb"; "raw"
-  std::string aggregation = "micro";  // "micro": mean over documents; "macro": mean of group means
-  int64_t documents = 0;              // planned
-  int64_t population = 0;             // documents of the full split; 0: unknown
+  // Name of the headline aggregate: "micro" (mean over documents), "macro" (mean of group means) or
+  // that of a rule given to Store::finish_evaluation.
+  std::string aggregation = "micro";
+  int64_t documents = 0;                // planned
+  int64_t population = 0;               // documents of the full split; 0: unknown
   std::vector<std::string> deviations;  // where the task departs from its source, one sentence each
 };
 
@@ -150,10 +152,16 @@ struct ExpertLoadRecord {
   std::vector<double> weight;    // [experts] sum of combine weights, likewise
 };
 
+// An average over documents: the mean over strata of the weighted mean inside each stratum.
+struct AggregateRule {
+  std::string name;                          // unique within an evaluation
+  std::vector<std::vector<int64_t>> strata;  // positions; documents with an error are left out
+};
+
 struct AggregateRecord {
-  std::string group;   // "" is the whole task
   std::string metric;  // "acc"
-  std::string method;  // "micro", "macro"
+  std::string name;    // "micro", "macro", "group:anatomy", "category:STEM", ...
+  int64_t strata = 1;  // means that were averaged
   double value = 0;
   std::optional<double> standard_error, low, high;  // 95 %
   std::string

@@ -1,4 +1,4 @@
--- The store of assay, schema version 1 (PRAGMA user_version). docs/store.md has example queries.
+-- The store of assay, schema version 2 (PRAGMA user_version). docs/store.md has example queries.
 --
 -- Content and volatility: two equal evaluations leave equal content. What differs from one start of
 -- the program to the next lives in the table `sessions` and in columns named `volatile_...`.
@@ -69,7 +69,7 @@ CREATE TABLE evaluations (
   primary_metric TEXT NOT NULL,     -- "acc"
   higher_is_better INTEGER NOT NULL CHECK (higher_is_better IN (0, 1)), -- 0 for losses and bits per byte
   unit TEXT NOT NULL,               -- "percent", "bpb", "raw"
-  aggregation TEXT NOT NULL CHECK (aggregation IN ('micro', 'macro')), -- mean over documents, or mean of the groups' means
+  aggregation TEXT NOT NULL,        -- name of the headline aggregate: "micro", "macro", ...
   documents INTEGER NOT NULL,       -- planned
   population INTEGER NOT NULL,      -- documents of the full split; 0: unknown
   deviations TEXT NOT NULL DEFAULT '[]', -- JSON list of sentences
@@ -108,6 +108,8 @@ CREATE TABLE items (
   graded INTEGER NOT NULL DEFAULT 0, -- 1: metrics or an error are there
   tie INTEGER NOT NULL DEFAULT 0,   -- 1: the best option was not alone
   predicted ANY,                    -- for people: the option or the extracted answer
+  stratum INTEGER,                  -- of the headline aggregate: 0 in a micro mean, the subject's
+                                    -- number in a macro mean; NULL: not in it, or not finished
   error TEXT,                       -- why it could not be judged; NULL: it was judged
   PRIMARY KEY (evaluation_id, position)
 ) STRICT, WITHOUT ROWID;
@@ -181,8 +183,8 @@ CREATE TABLE metrics (
 CREATE TABLE aggregates (
   evaluation_id INTEGER NOT NULL REFERENCES evaluations (id) ON DELETE CASCADE, -- the evaluation it belongs to
   metric TEXT NOT NULL,             -- name of the metric
-  group_name TEXT NOT NULL,         -- '' is the whole task
-  method TEXT NOT NULL,             -- "micro", "macro"
+  name TEXT NOT NULL,               -- "micro", "macro", "group:anatomy", "category:STEM", ...
+  strata INTEGER NOT NULL,          -- means that were averaged: 1 for micro
   value REAL NOT NULL,              -- of the metric
   standard_error REAL,              -- NULL: not defined (one document, one cluster)
   low REAL,                         -- of the 95 % interval
@@ -191,7 +193,7 @@ CREATE TABLE aggregates (
   n INTEGER NOT NULL,               -- documents in it
   clusters INTEGER NOT NULL,        -- independent units in it
   errors INTEGER NOT NULL,          -- documents that could not be judged, not in n
-  PRIMARY KEY (evaluation_id, metric, group_name, method)
+  PRIMARY KEY (evaluation_id, metric, name)
 ) STRICT, WITHOUT ROWID;
 
 -- How often each routed expert was chosen.
@@ -217,14 +219,14 @@ CREATE VIEW scores AS
   SELECT r.id AS run, r.label AS label, m.name AS model, m.training_step AS training_step,
          m.training_tokens AS training_tokens, r.numerics AS numerics,
          e.id AS evaluation, e.task AS task, e.variant AS variant, e.shots AS shots,
-         e.document_limit AS document_limit, a.metric AS metric, a.method AS method,
+         e.document_limit AS document_limit, a.metric AS metric, a.name AS aggregate,
          a.value AS value, a.standard_error AS standard_error, a.low AS low, a.high AS high,
          a.n AS n, a.errors AS errors, e.status AS status
     FROM evaluations e
     JOIN runs r ON r.id = e.run_id
     JOIN models m ON m.id = r.model_id
     JOIN aggregates a ON a.evaluation_id = e.id AND a.metric = e.primary_metric
-                     AND a.group_name = '' AND a.method = e.aggregation;
+                     AND a.name = e.aggregation;
 
 -- One line a document and metric.
 CREATE VIEW document_metrics AS

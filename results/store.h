@@ -108,10 +108,12 @@ class Store {
   // Forgets everything since the last commit.
   void rollback();
 
-  // Computes aggregates with intervals over all metrics, whole and by group, from what is stored
-  // (results/statistics/aggregate.h), marks the evaluation finished and commits. Throws internal if
+  // Computes aggregates with 95 % intervals for every metric from what is stored
+  // (results/statistics/aggregate.h), marks the evaluation finished and commits. Without rules:
+  // "micro", and where documents have groups "macro" and "group:NAME" for each. The headline (the
+  // description's `aggregation`) must be among them, its strata disjoint. Throws internal if
   // documents are missing or not graded.
-  void finish_evaluation(EvaluationId evaluation);
+  void finish_evaluation(EvaluationId evaluation, std::span<const AggregateRule> rules = {});
   // Marks the run finished if all its evaluations are, closes its open session, commits.
   void finish_run(RunId run);
 

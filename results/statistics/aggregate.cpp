@@ -43,6 +43,12 @@ double sum_of_squares(const std::vector<double>& values) {
   return sum;
 }
 
+void make_independent_if_one_cluster(std::vector<Observation>& members) {
+  for (const Observation& o : members)
+    if (o.cluster != members.front().cluster) return;
+  for (size_t i = 0; i < members.size(); ++i) members[i].cluster = static_cast<int32_t>(i);
+}
+
 Interval student_interval(double value, double standard_error, double df) {
   const double half = student_quantile(kUpperTail, df) * standard_error;
   return {value - half, value + half};
@@ -119,6 +125,12 @@ Estimate macro_mean(std::span<const Observation> observations) {
     const auto [entry, added] = group_of_cluster.try_emplace(o.cluster, o.group);
     if (!added && entry->second != o.group) crossing = true;
   }
+  if (groups.size() == 1) {
+    // Within one subject its documents are independent of each other.
+    std::vector<Observation>& members = groups.begin()->second;
+    make_independent_if_one_cluster(members);
+    return micro_mean(members);
+  }
   const auto k = static_cast<double>(groups.size());
   std::map<int32_t, double> means;
   for (const auto& [group, members] : groups) {
@@ -146,13 +158,7 @@ Estimate macro_mean(std::span<const Observation> observations) {
     double variance = 0, satterthwaite = 0, pooled_squares = 0, pooled_df = 0;
     int64_t lonely = 0;
     for (auto& [group, members] : groups) {
-      // Documents of a group that is one cluster are independent within it: a macro mean takes the
-      // subjects as given.
-      const bool one = std::all_of(members.begin(), members.end(), [&](const Observation& o) {
-        return o.cluster == members.front().cluster;
-      });
-      if (one)
-        for (size_t i = 0; i < members.size(); ++i) members[i].cluster = static_cast<int32_t>(i);
+      make_independent_if_one_cluster(members);
       const Estimate within = micro_mean(members);
       estimate.clusters += within.clusters;
       if (!within.standard_error) {

@@ -51,9 +51,11 @@ Interval wilson_interval_critical(double successes, double n, double critical);
 // Student with G - 1 degrees of freedom.
 Estimate micro_mean(std::span<const Observation> observations);
 
-// The unweighted mean of K group means. Standard error: sqrt(sum_k se_k^2) / K, se_k from the
-// group's documents (clusters inside the group where there are several); if clusters reach across
-// groups, by linearisation over clusters. Student with Satterthwaite's degrees of freedom.
+// The unweighted mean of K group means (the groups are given, not drawn). Standard error:
+// sqrt(sum_k se_k^2) / K, se_k from the group's documents: clustered inside the group where it
+// holds several clusters, independent where it is one. If clusters reach across groups, by
+// linearisation over clusters. Student with Satterthwaite's degrees of freedom. One group: its
+// micro mean.
 Estimate macro_mean(std::span<const Observation> observations);
 
 // The standard error as an estimate of the score of a split of `population` documents of which `n`

@@ -27,7 +27,8 @@ constexpr const char* kContent[] = {
 
     "SELECT e.identity, i.position, d.digest, t.digest, i.shots_used, i.truncated, i.graded, "
     "i.tie, "
-    "i.predicted, i.error FROM evaluations e JOIN items i ON i.evaluation_id = e.id "
+    "i.predicted, "
+    "i.stratum, i.error FROM evaluations e JOIN items i ON i.evaluation_id = e.id "
     "JOIN documents d ON d.id = i.document_id LEFT JOIN texts t ON t.id = i.context_id "
     "WHERE e.run_id = ?1 ORDER BY e.identity, i.position",
 
@@ -50,11 +51,10 @@ constexpr const char* kContent[] = {
     "JOIN metric_names n ON n.id = m.metric_id "
     "WHERE e.run_id = ?1 ORDER BY e.identity, n.name, m.position",
 
-    "SELECT e.identity, a.metric, a.group_name, a.method, a.value, a.standard_error, a.low, "
-    "a.high, "
+    "SELECT e.identity, a.metric, a.name, a.strata, a.value, a.standard_error, a.low, a.high, "
     "a.interval, a.n, a.clusters, a.errors "
     "FROM evaluations e JOIN aggregates a ON a.evaluation_id = e.id "
-    "WHERE e.run_id = ?1 ORDER BY e.identity, a.metric, a.group_name, a.method",
+    "WHERE e.run_id = ?1 ORDER BY e.identity, a.metric, a.name",
 
     "SELECT e.identity, l.layer, l.expert, l.tokens, l.weight AS rounded "
     "FROM evaluations e JOIN expert_load l ON l.evaluation_id = e.id "

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "results/embedded.h"
+#include "results/store/migrations.h"
 
 namespace assay::results {
 
@@ -150,10 +151,19 @@ void Database::check_identity() {
 
 void Database::create_or_migrate() {
   SQLite::Transaction transaction(*connection_, SQLite::TransactionBehavior::IMMEDIATE);
-  if (connection_->execAndGet("SELECT count(*) FROM sqlite_master").getInt() != 0) return;
-  connection_->exec(std::string(embedded_file("schema.sql")));
-  connection_->exec("PRAGMA application_id = " + std::to_string(kApplicationId) +
-                    "; PRAGMA user_version = " + std::to_string(kSchemaVersion));
+  if (connection_->execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0) {
+    connection_->exec(std::string(embedded_file("schema.sql")));
+    connection_->exec("PRAGMA application_id = " + std::to_string(kApplicationId) +
+                      "; PRAGMA user_version = " + std::to_string(kSchemaVersion));
+  } else if (const int version = connection_->execAndGet("PRAGMA user_version").getInt();
+             version < kSchemaVersion) {
+    migrate(*connection_, version);
+    SQLite::Statement broken(*connection_, "PRAGMA foreign_key_check");
+    if (broken.executeStep())
+      throw_bad_input("the migration from schema " + std::to_string(version) +
+                          " found rows that refer to missing ones",
+                      path_.string(), "the file was left as it was");
+  }
   transaction.commit();
 }
 

@@ -16,7 +16,7 @@
 namespace assay::results::detail {
 
 inline constexpr uint32_t kApplicationId = 0x61737379;  // "assy"
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 // Held by a writer for its lifetime: an exclusive flock on a file beside the store, released by the
 // kernel when the process ends, however it ends.

@@ -118,14 +118,15 @@ std::vector<ItemState> Store::item_states(EvaluationId evaluation) const {
 std::vector<AggregateRecord> Store::aggregates(EvaluationId evaluation) const {
   std::vector<AggregateRecord> rows;
   database_->for_each_row(
-      "SELECT group_name, metric, method, value, standard_error, low, high, interval, n, clusters, "
-      "errors FROM aggregates WHERE evaluation_id = ? ORDER BY metric, group_name, method",
+      "SELECT metric, name, strata, value, standard_error, low, high, interval, n, clusters, "
+      "errors "
+      "FROM aggregates WHERE evaluation_id = ? ORDER BY metric, name",
       [&](auto& q) { q.bind(1, static_cast<int64_t>(evaluation)); },
       [&](auto& q) {
         AggregateRecord row;
-        row.group = column_text(q, 0);
-        row.metric = column_text(q, 1);
-        row.method = column_text(q, 2);
+        row.metric = column_text(q, 0);
+        row.name = column_text(q, 1);
+        row.strata = q.getColumn(2).getInt64();
         row.value = q.getColumn(3).getDouble();
         row.standard_error = optional_double(q, 4);
         row.low = optional_double(q, 5);
