@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes unicode_data.inc: the Unicode tables of the tokenizer, as ranges.
+"""Writes category_data.inc and normalization_data.inc: the tokenizer's Unicode tables, as ranges.
 
 The `tokenizers` library uses three versions of Unicode at once, and a tokenizer is exact only with
 the same ones:
@@ -13,7 +13,7 @@ never changes the normalisation of an assigned code point, so 16.0 restricted to
 
   pip install --target ucd16 unicodedata2==16.0.0
   pip install --target ucd17 unicodedata2==17.0.0
-  ./generate_tables.py ucd16 ucd17 > unicode_data.inc
+  ./generate_tables.py ucd16 ucd17
 """
 import json
 import subprocess
@@ -69,15 +69,21 @@ def ranges(values):
     return out
 
 
-def emit(name, comment, rows):
-    print(f"\n// {comment}\n{name} = {{")
+def emit(file, name, comment, rows):
+    file.write(f"\n// {comment}\n{name} = {{\n")
     line = "   "
     for row in rows:
         if len(line) + len(row) + 2 > 100:
-            print(line)
+            file.write(line + "\n")
             line = "   "
         line += f" {row},"
-    print(line + "\n};")
+    file.write(line + "\n};\n")
+
+
+def open_output(name):
+    file = open(name, "w", encoding="ascii")
+    file.write("// Written by generate_tables.py; do not edit.\n// clang-format off\n")
+    return file
 
 
 def main():
@@ -85,8 +91,8 @@ def main():
     ucd17 = collect(sys.argv[2], "17.0.0")
     known = assigned_in("9.0")
 
-    print("// Written by generate_tables.py; do not edit.\n// clang-format off")
-    emit("constexpr CategoryStart kCategories[]",
+    file = open_output("category_data.inc")
+    emit(file, "constexpr CategoryStart kCategories[]",
          "General_Category, Unicode 16.0: the category from this code point up to the next entry.",
          [f"{{0x{first:X}, {CATEGORIES.index(value)}}}"
           for first, _, value in ranges(enumerate(ucd16["category"]))])
@@ -96,9 +102,11 @@ def main():
             if ucd16["category"][c][0] == "N" and ucd17["category"][c][0] != "N"]
     if lost:
         sys.exit("numeric in 16.0, not in 17.0: " + str(lost))
-    emit("constexpr PointRange kNumericSince17[]", "Nd, Nl or No in Unicode 17.0 only.",
+    emit(file, "constexpr PointRange kNumericSince17[]", "Nd, Nl or No in Unicode 17.0 only.",
          [f"{{0x{first:X}, 0x{last:X}}}" for first, last, _ in ranges(numeric)])
-    emit("constexpr CombiningRange kCombining[]", "Canonical_Combining_Class, Unicode 9.0, not 0.",
+    file.close()
+    file = open_output("normalization_data.inc")
+    emit(file, "constexpr CombiningRange kCombining[]", "Canonical_Combining_Class, Unicode 9.0, not 0.",
          [f"{{0x{first:X}, 0x{last:X}, {value}}}" for first, last, value in ranges(
              (int(c), v) for c, v in ucd16["combining"].items() if int(c) in known)])
     rows = []
@@ -108,10 +116,10 @@ def main():
         parts = mapping.split() + ["0"]
         rows.append(f"{{0x{c:X}, 0x{int(parts[0], 16):X}, 0x{int(parts[1], 16):X}, "
                     f"{0 if str(c) in ucd16['not_nfc'] else 1}}}")
-    emit("constexpr Decomposition kDecompositions[]",
+    emit(file, "constexpr Decomposition kDecompositions[]",
          "Canonical decompositions, Unicode 9.0, one step; last: 1 where the pair composes again.",
          rows)
-    print("// clang-format on")
+    file.close()
 
 
 main()
