@@ -85,7 +85,7 @@ class RegexCompiler {
     CharSet set;
     set.ranges.emplace_back(c, c);
     if (fold_case) add_case_variants(c, set);
-    Node node{.kind = Node::set};
+    Node node(Node::set);
     node.char_set = add_set(std::move(set));
     return node;
   }
@@ -107,7 +107,7 @@ class RegexCompiler {
     while (take("|"));
     --depth_;
     if (branches.size() == 1) return branches[0];
-    Node node{.kind = Node::alternatives};
+    Node node(Node::alternatives);
     node.branches = std::move(branches);
     return add(std::move(node));
   }
@@ -121,7 +121,7 @@ class RegexCompiler {
   Node atom(bool fold_case) {
     const size_t from = pos_;
     if (take("(?!") || take("(?=")) {
-      Node node{.kind = Node::lookahead};
+      Node node(Node::lookahead);
       node.negative = pattern_[pos_ - 1] == '!';
       node.branches = {alternatives(add({}), fold_case)};
       if (!take(")")) fail("lacks a `)`");
@@ -129,9 +129,9 @@ class RegexCompiler {
       return node;
     }
     if (peek() == '(') return group(fold_case);
-    if (take("$")) return Node{.kind = Node::end_of_line};
+    if (take("$")) return Node(Node::end_of_line);
     if (take("^") || take("*") || take("+") || take("?") || take("{")) unsupported(from);
-    Node node{.kind = Node::set};
+    Node node(Node::set);
     if (take("[")) {
       node.char_set = add_set(char_class(fold_case));
     } else if (take(".")) {
@@ -164,7 +164,7 @@ class RegexCompiler {
       take("(");
       if (peek() == '?' || peek() == '*') unsupported(from);
     }
-    Node node{.kind = Node::alternatives};
+    Node node(Node::alternatives);
     node.branches = {alternatives(add({}), fold_case)};
     if (!take(")")) fail("lacks a `)`");
     if (take("?")) {

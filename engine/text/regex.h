@@ -2,8 +2,8 @@
 //
 // DESCRIPTION
 //
-// Oniguruma's meaning (which the `tokenizers` library uses) of: literals, escapes \r \n \t \f \v \\
-// \x{H..} \uHHHH and escaped punctuation, \s \S \d \D, \p{..} \P{..} with general categories,
+// Oniguruma's meaning (which the `tokenizers` library uses) of: literals, the escapes \r \n \t \f \v
+// \x{H..} \uHHHH and of punctuation, \s \S \d \D, \p{..} \P{..} with general categories,
 // classes with ranges and negation, `.`, alternation, groups (...), (?:...) and (?i:...), the
 // greedy quantifiers ? * + {m} {m,} {m,n} and the possessive ?+ *+ ++ on single characters, ? on
 // groups, lookahead (?=...) and (?!...), and `$` (end of text or before a newline). Anything else,
@@ -53,7 +53,9 @@ class Regex {
     bool contains(uint32_t c) const;
   };
   struct Node {
-    enum Kind : uint8_t { set, alternatives, lookahead, end_of_line, accept } kind = accept;
+    enum Kind : uint8_t { set, alternatives, lookahead, end_of_line, accept };
+    Node(Kind k = accept) : kind(k) {}
+    Kind kind;
     int next = -1;                 // continues here
     int char_set = -1;             // set
     uint32_t least = 1, most = 1;  // set: how many
