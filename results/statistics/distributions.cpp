@@ -111,7 +111,7 @@ double student_cdf(double t, double df) {
   require(df > 0, "degrees of freedom must be positive");
   // The two forms of the same tail; each is precise where the other loses digits.
   const double square = t * t;
-  const double tail = square < df ? 0.5 * (1 - incomplete_beta(0.5, df / 2, square / (df + square)))
+  const double tail = square < 1 ? 0.5 * (1 - incomplete_beta(0.5, df / 2, square / (df + square)))
                                   : 0.5 * incomplete_beta(df / 2, 0.5, df / (df + square));
   return t > 0 ? 1 - tail : tail;
 }
