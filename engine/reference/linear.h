@@ -29,7 +29,7 @@ QuantizedRow quantize_activation(const float* x, int64_t n, bool ue8m0, const Fo
 struct Arithmetic {
   Numerics numerics = Numerics::fp32;
   bool ue8m0 = false;  // scale_fmt of the checkpoint
-  Formula formula;
+  Formula formula = {};
 };
 
 // A weight, dequantised once. The TensorView must outlive it.

@@ -22,7 +22,7 @@ namespace assay::engine::reference {
 struct Options {
   Numerics numerics = Numerics::fp32;  // not automatic; what each rounds: linear.h, attention.cpp
   bool absorbed = false;               // MLA in its absorbed form
-  Formula formula;
+  Formula formula = {};
 };
 
 // Hidden states at named points, [tokens, hidden] each: "embedding", "layer0.after_attention" (with

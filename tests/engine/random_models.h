@@ -1,0 +1,41 @@
+// Random small checkpoints of every family, for tests that compare implementations pairwise.
+//
+// Sizes are drawn to be awkward: odd head counts, one expert group, one KV head, head and latent
+// widths that are no multiple of anything, one layer, one expert, vocabularies of prime size,
+// partial FP8 blocks in rows and columns. The same seed gives the same bytes on every machine.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "engine/checkpoint/config.h"
+#include "engine/checkpoint/tensor.h"
+
+namespace assay::engine::test {
+
+struct RandomModel {
+  std::string config_json;      // complete config.json
+  DType storage = DType::bf16;  // of linear layers; with f8_e4m3 the rest is BF16
+  int shards = 1;               // above 1: shards with an index
+  uint64_t seed = 0;            // of the weights
+};
+
+// The families a test can ask for: model_type and how the model is unlike its siblings.
+inline constexpr std::string_view kRandomFamilies[] = {
+    "deepseek_v3", "kimi_k2", "deepseek_v2", "deepseek_v2_lite", "llama",
+    "llama3",      "qwen2",   "qwen3",       "qwen3_moe"};
+
+// Draws a model of one of kRandomFamilies. FP8 storage (arbitrary or ue8m0 scales) comes up for
+// every family; F32 and F16 now and then.
+RandomModel random_model(std::string_view family, uint64_t seed);
+
+// Writes config.json, generation_config.json and the weights into `directory` (created if need be).
+// Weights are scaled so that activations stay near 1 and the router's choices differ.
+void write_checkpoint(const std::filesystem::path& directory, const RandomModel& model);
+
+// One line: family, sizes, storage - for a test's failure message.
+std::string describe(const RandomModel& model);
+
+}  // namespace assay::engine::test
