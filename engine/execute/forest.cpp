@@ -48,6 +48,9 @@ std::vector<ForestEntry> build_forest(std::span<const PathView> paths) {
     // How far the whole group agrees. Every token is looked at once over the whole build, since
     // subgroups start behind what their parents compared.
     size_t depth = first.size();
+    for (uint32_t i = group.begin + 1; i < group.end; ++i) {
+      depth = std::min(depth, paths[forest[i].path].size());
+    }
     for (uint32_t i = group.begin + 1; i < group.end && depth > group.depth; ++i) {
       const PathView& other = paths[forest[i].path];
       const PathView cut{first.head.first(std::min(first.head.size(), depth)),
