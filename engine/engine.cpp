@@ -1,0 +1,119 @@
+// The native engine: one process, the op contracts of this machine's processor.
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/error.h"
+#include "base/workers.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/execute/memory_plan.h"
+#include "engine/execute/runner.h"
+#include "engine/execute/score.h"
+#include "engine/ops/ops.h"
+
+namespace assay::engine {
+
+namespace {
+
+Numerics numerics_of(const Checkpoint& checkpoint, Numerics asked) {
+  // The mode follows the matrices; norms and biases may be stored wider.
+  bool bf16 = false;
+  for (const TensorView& tensor : checkpoint.tensors()) bf16 |= tensor.dtype == DType::bf16;
+  return resolve_numerics(asked, checkpoint.config().fp8_weights, bf16);
+}
+
+class NativeEngine final : public Engine {
+ public:
+  explicit NativeEngine(const EngineOptions& options)
+      : options_(options),
+        workers_(options.threads),
+        checkpoint_(Checkpoint::open(options.model, options.config)),
+        backend_(ops::make_cpu_backend(options.kernels, numerics_of(checkpoint_, options.numerics),
+                                       workers_, checkpoint_.config().ue8m0_scales)),
+        runner_(checkpoint_, *backend_) {
+    const ModelConfig& config = checkpoint_.config();
+    if (options.require_tokenizer) tokenizer_ = Tokenizer::load(options.model);
+    capabilities_.architecture = config.model_type;
+    capabilities_.profile = backend_->profile();
+    capabilities_.context_length = config.context_length;
+    capabilities_.vocabulary_size = config.vocabulary;
+    capabilities_.numerics = backend_->numerics();
+    capabilities_.has_mtp = checkpoint_.weights().mtp.has_value();
+    capabilities_.routed_experts = static_cast<int>(config.moe.routed_experts);
+    for (int64_t layer = 0; layer < config.layers; ++layer) {
+      capabilities_.moe_layers += config.is_moe_layer(layer);
+    }
+    memory_ = plan_memory(config, backend_->numerics(), options, false);
+  }
+
+  const Capabilities& capabilities() const override { return capabilities_; }
+
+  const Tokenizer& tokenizer() const override {
+    if (!tokenizer_) throw_internal("this engine was opened without a tokenizer");
+    return *tokenizer_;
+  }
+
+  void score(std::span<const ScoreRequest> requests, ScoreSink& sink) override {
+    const Stopwatch watch(statistics_.seconds);
+    run_score(runner_, requests, memory_.limits(), options_.expert_load, sink, statistics_);
+  }
+
+  void generate(std::span<const GenerateRequest>, GenerateSink&) override {
+    throw_usage("generation is not supported by this build");
+  }
+
+  PlanSummary plan(std::span<const ScoreRequest> requests) const override {
+    check_requests(requests, checkpoint_.config());
+    const ScoreSchedule schedule(requests, memory_.limits(), false);
+    PlanSummary summary = schedule.summary();
+    uint32_t kept = 0;
+    uint64_t rows = 0;
+    for (const PassPlan& pass : schedule.passes()) {
+      kept = std::max(kept, pass.keep);
+      rows = std::max(rows, pass.rows + pass.kept);
+    }
+    summary.weight_bytes = memory_.weight_bytes;
+    summary.kv_bytes = kept * memory_.kv_token_bytes;
+    summary.workspace_bytes = rows * memory_.workspace_token_bytes;
+    summary.streamed = memory_.streamed;
+    return summary;
+  }
+
+  EngineStatistics statistics() const override { return statistics_; }
+
+ private:
+  // Adds the time from construction to destruction.
+  class Stopwatch {
+   public:
+    explicit Stopwatch(double& seconds) : seconds_(seconds) {}
+    ~Stopwatch() {
+      seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    }
+    Stopwatch(const Stopwatch&) = delete;
+    Stopwatch& operator=(const Stopwatch&) = delete;
+
+   private:
+    double& seconds_;
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  };
+
+  const EngineOptions options_;
+  Workers workers_;
+  Checkpoint checkpoint_;
+  std::unique_ptr<ops::Backend> backend_;
+  Runner runner_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  Capabilities capabilities_;
+  MemoryPlan memory_;
+  EngineStatistics statistics_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> open_engine(const EngineOptions& options) {
+  return std::make_unique<NativeEngine>(options);
+}
+
+}  // namespace assay::engine

@@ -1,0 +1,35 @@
+// How a memory budget is divided among weights, kept KV and the workspace of a pass.
+#pragma once
+
+#include <cstddef>
+
+#include "engine/checkpoint/config.h"
+#include "engine/engine.h"
+#include "engine/execute/plan.h"
+
+namespace assay::engine {
+
+struct MemoryPlan {
+  size_t budget = 0;
+  size_t weight_bytes = 0;    // all prepared weights
+  size_t resident_bytes = 0;  // weights in memory at a time (streamed: fewer than weight_bytes)
+  bool streamed = false;
+  size_t kv_token_bytes = 0;        // one token's KV of all layers
+  size_t workspace_token_bytes = 0; // one row's part of a pass's workspace
+  int64_t pass_tokens = 0;
+  int64_t kept_tokens = 0;          // scoring: longest kept path; generation: KV slots
+  PlanLimits limits() const { return {pass_tokens, kept_tokens, 16 << 20}; }
+};
+
+// Bytes of the machine's memory that the program may count on.
+size_t available_memory();
+
+// Throws resource if not even a small pass fits. `absorbed`: generation's extra weights are counted.
+MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const EngineOptions& options,
+                       bool absorbed);
+
+// What `automatic` means for a checkpoint whose matrices have these types; refuses modes that the
+// checkpoint does not have (usage).
+Numerics resolve_numerics(Numerics asked, bool fp8_weights, bool bf16_weights);
+
+}  // namespace assay::engine

@@ -1,0 +1,56 @@
+#include "engine/execute/runner.h"
+
+#include <cstring>
+
+namespace assay::engine {
+
+Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend)
+    : checkpoint_(checkpoint),
+      backend_(backend),
+      layers_(checkpoint, backend),
+      decoder_(checkpoint.config(), backend) {}
+
+ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass,
+                      model::KvPool& pool, const LayerHook& hook) {
+  const TensorView& table = checkpoint_.weights().embedding;
+  if (!embedding_checked_) {
+    checkpoint_.check_values(table);
+    embedding_checked_ = true;
+  }
+  const ops::Rows x = model::matrix(hidden_, static_cast<int64_t>(ids.size()), config().hidden);
+  backend_.embed(table, ids, x);
+  const bool absorbed = pass.form == model::Form::absorbed;
+  for (int layer = 0; layer < layers_.layers(); ++layer) {
+    const model::PreparedLayer& weights = layers_.acquire(layer, absorbed);
+    const ops::Routing* routing = decoder_.layer(weights, pass, pool, layer, x);
+    if (hook) hook(layer, routing);
+  }
+  return x;
+}
+
+ops::Rows Runner::final_norm(ops::ConstRows hidden, std::span<const int32_t> rows) {
+  if (norm_.empty()) norm_ = model::load_vector(checkpoint_, checkpoint_.weights().norm);
+  const ops::Rows out = model::matrix(normed_, static_cast<int64_t>(rows.size()), hidden.cols);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(out.row(static_cast<int64_t>(i)), hidden.row(rows[i]),
+                static_cast<size_t>(hidden.cols) * sizeof(float));
+  }
+  backend_.rms_norm(out, norm_.data(), config().norm_eps, out);
+  return out;
+}
+
+const ops::Matrix& Runner::head() {
+  if (!head_) {
+    const TensorView& tensor = checkpoint_.weights().head;
+    checkpoint_.check_values(tensor);
+    head_ = backend_.prepare({&tensor, 1}, ops::Stacking::rows, ops::Role::head);
+  }
+  return *head_;
+}
+
+model::KvPool Runner::make_pool(int64_t slots, int extra_layers) const {
+  return {model::kv_type_of(backend_.numerics()), model::kv_width(config()),
+          static_cast<int>(config().layers) + extra_layers, slots};
+}
+
+}  // namespace assay::engine

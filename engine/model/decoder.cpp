@@ -1,0 +1,110 @@
+#include "engine/model/decoder.h"
+
+#include <algorithm>
+
+#include "engine/checkpoint/rope.h"
+
+namespace assay::engine::model {
+
+namespace {
+
+// Rows of one step of row-wise work: enough that packed weights are read once per many rows, few
+// enough that the intermediate results stay small.
+constexpr int64_t kChunk = 1024;
+
+ops::Router router_of(const MoeConfig& moe) {
+  ops::Router router;
+  router.scoring =
+      moe.score == RouterScore::sigmoid ? ops::Scoring::sigmoid : ops::Scoring::softmax;
+  if (moe.groups > 1) {
+    router.group_rule = moe.group_score == GroupScore::top2_sum ? ops::GroupRule::top2_sum
+                                                                : ops::GroupRule::maximum;
+  }
+  router.groups = static_cast<int>(moe.groups);
+  router.kept_groups = static_cast<int>(moe.kept_groups);
+  router.experts = static_cast<int>(moe.routed_experts);
+  router.top_k = static_cast<int>(moe.experts_per_token);
+  router.normalise = moe.normalize_weights;
+  router.scaling = moe.weight_scale;
+  return router;
+}
+
+}  // namespace
+
+Decoder::Decoder(const ModelConfig& config, const ops::Backend& backend)
+    : config_(config),
+      backend_(backend),
+      kv_type_(kv_type_of(backend.numerics())),
+      kv_width_(kv_width(config)),
+      router_(router_of(config.moe)) {
+  rope_.inverse_frequency = rope_inverse_frequencies(config.rope);
+  rope_.multiplier = rope_cos_sin_factor(config.rope);
+  rope_.interleaved = config.rope.pairs == RopePairs::adjacent;
+  softmax_scale_ = static_cast<float>(attention_softmax_scale(config));
+}
+
+const ops::Routing* Decoder::layer(const PreparedLayer& layer, const PassInput& pass, KvPool& pool,
+                                   int pool_layer, ops::Rows x) {
+  attention(layer, pass, pool, pool_layer, x);
+  return mlp(layer, x);
+}
+
+size_t workspace_bytes(const ModelConfig& config, Numerics numerics, int64_t rows,
+                       int64_t ancestors) {
+  const int64_t chunk = std::min(rows, kChunk);
+  const int64_t kv_bytes = kv_type_bytes(kv_type_of(numerics));
+  const int64_t hidden = config.hidden;
+  int64_t floats = rows * hidden;  // normed
+  int64_t query = config.heads * config.head_dim;
+  int64_t bytes = (rows + ancestors) * kv_width(config) * kv_bytes;
+  if (config.mla) {
+    const int64_t pair = config.heads * (config.mla->nope_dim + config.mla->v_dim);
+    bytes += (rows + ancestors) * pair * kv_bytes;
+    floats += kChunk * (pair + config.mla->kv_lora_rank);
+    query = std::max(query, config.heads * kv_width(config));
+  }
+  floats += chunk * (query + 2 * std::max(hidden, config.heads * config.v_head_dim()) +
+                     2 * std::max(config.dense_hidden, config.moe.shared_experts *
+                                                            config.moe.expert_hidden));
+  if (config.moe.routed_experts > 0) {
+    // Combined output, router logits, and the backend's gathered rows of one chosen expert a token
+    // at a time: inputs, gated products and outputs of top_k experts.
+    floats += rows * (hidden + config.moe.routed_experts);
+    floats += rows * config.moe.experts_per_token * (2 * hidden + config.moe.expert_hidden);
+  }
+  return static_cast<size_t>(floats * static_cast<int64_t>(sizeof(float)) + bytes);
+}
+
+void Decoder::gated(const PreparedMlp& mlp, ops::ConstRows normed, ops::Rows accumulator) {
+  const int64_t chunk = std::min(normed.rows, kChunk);
+  const ops::Rows gate = matrix(chunk_a_, chunk, mlp.gate_up->n / 2);
+  const ops::Rows down = matrix(chunk_b_, chunk, config_.hidden);
+  for (int64_t row = 0; row < normed.rows; row += kChunk) {
+    const int64_t n = std::min(kChunk, normed.rows - row);
+    backend_.linear_swiglu(*mlp.gate_up, {normed.row(row), n, normed.cols, normed.stride},
+                           slice(gate, 0, n));
+    backend_.linear(*mlp.down, slice(gate, 0, n), nullptr, slice(down, 0, n));
+    backend_.add(slice(accumulator, row, n), slice(down, 0, n));
+  }
+}
+
+const ops::Routing* Decoder::mlp(const PreparedLayer& layer, ops::Rows x) {
+  const ops::Rows normed = matrix(normed_, x.rows, x.cols);
+  backend_.rms_norm(x, layer.post_attention_norm.data(), config_.norm_eps, normed);
+  if (!layer.is_moe()) {
+    gated(layer.mlp, normed, x);
+    return nullptr;
+  }
+  const ops::Rows logits = matrix(logits_, x.rows, layer.router->n);
+  backend_.linear(*layer.router, normed, nullptr, logits);
+  router_.bias = layer.router_bias.empty() ? nullptr : layer.router_bias.data();
+  backend_.route(router_, logits, routing_);
+  // Routed experts in ascending order, then the shared ones, then the residual stream.
+  const ops::Rows sum = matrix(experts_, x.rows, x.cols);
+  backend_.experts(layer.expert_views, router_.top_k, routing_, normed, sum);
+  if (layer.mlp.gate_up) gated(layer.mlp, normed, sum);
+  backend_.add(x, sum);
+  return &routing_;
+}
+
+}  // namespace assay::engine::model

@@ -1,0 +1,48 @@
+// The weights of one decoder layer, checked and in the backend's packing.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/ops/ops.h"
+
+namespace assay::engine::model {
+
+struct PreparedMlp {
+  std::unique_ptr<ops::Matrix> gate_up, down;
+};
+
+struct PreparedLayer {
+  std::vector<float> input_norm, post_attention_norm;
+  // MLA: q_a (absent without q_lora), q = q_b or q, kv = kv_a, kv_b.
+  // Grouped-query: q, kv = k over v.
+  std::unique_ptr<ops::Matrix> q_a, q, kv, kv_b, o;
+  std::vector<float> q_a_norm, kv_a_norm;  // MLA
+  std::vector<float> q_norm, k_norm;       // Qwen3
+  std::vector<float> q_bias, kv_bias;      // Qwen2
+  // The absorbed form of MLA, per head: latent <- nope and v <- latent. Empty unless asked for.
+  std::vector<std::unique_ptr<ops::Matrix>> absorb_key, absorb_value;
+
+  PreparedMlp mlp;  // the dense MLP, or the shared experts (may be absent)
+  std::unique_ptr<ops::Matrix> router;  // MoE layers
+  std::vector<float> router_bias;
+  std::vector<PreparedMlp> experts;
+  std::vector<ops::ExpertWeights> expert_views;
+
+  size_t bytes = 0;
+  bool is_moe() const { return router != nullptr; }
+};
+
+// Refuses NaN and infinities (bad_input, naming the tensor). `absorbed` adds what generation needs.
+std::unique_ptr<PreparedLayer> prepare_layer(const Checkpoint& checkpoint, const LayerWeights& weights,
+                                             const ops::Backend& backend, bool absorbed);
+// Adds the absorbed form to a layer that was prepared without.
+void prepare_absorbed(const Checkpoint& checkpoint, const LayerWeights& weights,
+                      const ops::Backend& backend, PreparedLayer& layer);
+
+// A vector of weights, checked and widened.
+std::vector<float> load_vector(const Checkpoint& checkpoint, const TensorView& tensor);
+
+}  // namespace assay::engine::model
