@@ -43,7 +43,10 @@ const ops::Matrix& Runner::head() {
   if (!head_) {
     const TensorView& tensor = checkpoint_.weights().head;
     checkpoint_.check_values(tensor);
-    head_ = backend_.prepare({&tensor, 1}, ops::Stacking::rows, ops::Role::head);
+    // DeepSeek's w8a8 scheme quantises linears that have block scales and nothing else.
+    const bool exact = backend_.numerics() == Numerics::fp8;
+    head_ = backend_.prepare({&tensor, 1}, ops::Stacking::rows,
+                             exact ? ops::Role::fp32 : ops::Role::head);
   }
   return *head_;
 }
