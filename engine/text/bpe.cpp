@@ -95,8 +95,9 @@ Bpe::Bpe(const BpeSpec& spec, const std::string& where) : ignore_merges_(spec.ig
     // These bytes never occur in UTF-8, and some vocabularies leave them out.
     const bool never = byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
     if (byte_id_[static_cast<size_t>(byte)] == kNone && !never) {
-      throw_bad_input("byte " + std::to_string(byte) + " has no entry, so text with it would be lost",
-                      where + ": model.vocab", "only byte-level vocabularies are supported");
+      throw_bad_input(
+          "byte " + std::to_string(byte) + " has no entry, so text with it would be lost",
+          where + ": model.vocab", "only byte-level vocabularies are supported");
     }
   }
 
@@ -107,8 +108,8 @@ Bpe::Bpe(const BpeSpec& spec, const std::string& where) : ignore_merges_(spec.ig
     const auto& merge = spec.merges[rank];
     const std::string_view both(texts_.data() + merge.offset,
                                 size_t{merge.left_size} + merge.right_size);
-    const std::string_view parts[] = {both.substr(0, merge.left_size),
-                                      both.substr(merge.left_size), both};
+    const std::string_view parts[] = {both.substr(0, merge.left_size), both.substr(merge.left_size),
+                                      both};
     uint32_t ids[3];
     for (int i = 0; i < 3; ++i) {
       ids[i] = parts[i].empty() ? kNone : find_piece(parts[i], texts_.data() + texts_.size());

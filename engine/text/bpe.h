@@ -26,10 +26,10 @@ struct BpeSpec {
   struct Entry {
     uint32_t offset, size;  // in `texts`
     TokenId id;
-    bool alphabet;          // written in the byte alphabet; `texts` holds the bytes it stands for
+    bool alphabet;  // written in the byte alphabet; `texts` holds the bytes it stands for
   };
   struct Merge {
-    uint32_t offset;        // in `texts`: the bytes of left, then of right
+    uint32_t offset;  // in `texts`: the bytes of left, then of right
     uint32_t left_size, right_size;
   };
   std::string texts;
@@ -75,8 +75,8 @@ class Bpe {
   };
   // Entries of at most 11 bytes are compared in the table itself, longer ones by hash and text.
   struct ShortSlot {
-    uint64_t low = 0;          // bytes 0..7
-    uint32_t high = 0;         // bytes 8..10, and the size in the top byte
+    uint64_t low = 0;   // bytes 0..7
+    uint32_t high = 0;  // bytes 8..10, and the size in the top byte
     uint32_t id = kNone;
   };
   struct LongSlot {
@@ -96,7 +96,7 @@ class Bpe {
   void merge_long(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
 
   std::string texts_;
-  std::vector<Span> tokens_;             // by id
+  std::vector<Span> tokens_;  // by id
   size_t entries_ = 0;
   bool ignore_merges_ = false;
   std::array<uint32_t, 256> byte_id_{};
@@ -104,8 +104,8 @@ class Bpe {
   std::vector<ShortSlot> short_;
   std::vector<LongSlot> long_;
   int short_shift_ = 0, long_shift_ = 0, pair_shift_ = 0;
-  std::vector<uint64_t> pairs_;           // left, right, rank packed; all ones: empty
-  std::vector<uint32_t> merged_;          // by rank: the id
+  std::vector<uint64_t> pairs_;   // left, right, rank packed; all ones: empty
+  std::vector<uint32_t> merged_;  // by rank: the id
   // By id: whether an entry's own bytes encode to it. 0 not known yet, 1 yes, 2 no.
   std::unique_ptr<std::atomic<uint8_t>[]> alone_;
 };

@@ -30,8 +30,8 @@ PreTokenizer::PreTokenizer(json::Value pre_tokenizer) {
   }
   const KnownSplitter known = find_splitter(patterns_);
   if (known.next != nullptr && !prefix_space_) fast_ = known.next;
-  description_ = known.next != nullptr ? std::string(known.name)
-                                       : std::to_string(stages_.size()) + " stages";
+  description_ =
+      known.next != nullptr ? std::string(known.name) : std::to_string(stages_.size()) + " stages";
 }
 
 void PreTokenizer::add(json::Value part) {

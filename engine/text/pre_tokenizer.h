@@ -55,10 +55,10 @@ class PreTokenizer {
   void cut(const Stage& stage, std::string_view text, Pieces& pieces) const;
 
   std::vector<Stage> stages_;
-  std::vector<std::string> patterns_;   // of all stages, for recognising pipelines
+  std::vector<std::string> patterns_;  // of all stages, for recognising pipelines
   bool byte_level_ = false;
   bool prefix_space_ = false;
-  size_t stages_before_space_ = 0;      // with prefix_space_: stages that run before it is added
+  size_t stages_before_space_ = 0;  // with prefix_space_: stages that run before it is added
   NextPiece fast_ = nullptr;
   std::string description_;
 };

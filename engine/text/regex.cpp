@@ -11,8 +11,8 @@ namespace assay::engine {
 bool Regex::CharSet::contains(uint32_t c) const {
   const uint8_t property = unicode::properties()[c];
   const bool is_space = (property & unicode::kSpaceFlag) != 0;
-  bool inside = unicode::in_mask(property, categories) || (space && is_space) ||
-                (not_space && !is_space);
+  bool inside =
+      unicode::in_mask(property, categories) || (space && is_space) || (not_space && !is_space);
   for (size_t i = 0; i < ranges.size() && !inside; ++i) {
     inside = c >= ranges[i].first && c <= ranges[i].second;
   }
@@ -219,15 +219,28 @@ class RegexCompiler {
     if (at_end()) fail("ends in a backslash");
     const char c = pattern_[pos_++];
     switch (c) {
-      case 'r': return '\r';
-      case 'n': return '\n';
-      case 't': return '\t';
-      case 'f': return '\f';
-      case 'v': return '\v';
-      case 's': set.space = true; return std::nullopt;
-      case 'S': set.not_space = true; return std::nullopt;
-      case 'd': set.categories |= unicode::category_mask("Nd"); return std::nullopt;
-      case 'D': set.categories |= ~unicode::category_mask("Nd"); return std::nullopt;
+      case 'r':
+        return '\r';
+      case 'n':
+        return '\n';
+      case 't':
+        return '\t';
+      case 'f':
+        return '\f';
+      case 'v':
+        return '\v';
+      case 's':
+        set.space = true;
+        return std::nullopt;
+      case 'S':
+        set.not_space = true;
+        return std::nullopt;
+      case 'd':
+        set.categories |= unicode::category_mask("Nd");
+        return std::nullopt;
+      case 'D':
+        set.categories |= ~unicode::category_mask("Nd");
+        return std::nullopt;
       case 'p':
       case 'P': {
         const bool caret = take("{^");
@@ -248,8 +261,10 @@ class RegexCompiler {
           return value;
         }
         return hex(1, 2) < 0x80 ? last_hex_ : (unsupported(from), 0);
-      case 'u': return hex(4, 4);
-      default: break;
+      case 'u':
+        return hex(4, 4);
+      default:
+        break;
     }
     const bool alphanumeric = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
     if (alphanumeric || static_cast<uint8_t>(c) >= 0x80) unsupported(from);
@@ -258,10 +273,12 @@ class RegexCompiler {
   uint32_t hex(size_t least, size_t most) {
     const size_t from = pos_;
     last_hex_ = 0;
-    while (pos_ - from < most && std::string_view("0123456789abcdefABCDEF").find(peek()) !=
-                                     std::string_view::npos && !at_end()) {
+    while (pos_ - from < most &&
+           std::string_view("0123456789abcdefABCDEF").find(peek()) != std::string_view::npos &&
+           !at_end()) {
       const char c = pattern_[pos_++];
-      last_hex_ = last_hex_ * 16 + static_cast<uint32_t>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+      last_hex_ =
+          last_hex_ * 16 + static_cast<uint32_t>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
     }
     if (pos_ - from < least || last_hex_ >= unicode::kCodePoints) unsupported(from);
     return last_hex_;
@@ -351,7 +368,8 @@ class RegexMatcher {
       if (index < 0) return run_rest(pos, rest);
       const Regex::Node& node = regex_.nodes_[static_cast<size_t>(index)];
       switch (node.kind) {
-        case Regex::Node::accept: return run_rest(pos, rest);
+        case Regex::Node::accept:
+          return run_rest(pos, rest);
         case Regex::Node::end_of_line:
           look(pos);
           if (pos < text_.size() && text_[pos] != '\n') return kNoMatch;
@@ -371,7 +389,8 @@ class RegexMatcher {
           }
           return kNoMatch;
         }
-        case Regex::Node::set: break;
+        case Regex::Node::set:
+          break;
       }
       // Takes as many as it can, then gives back one by one.
       const Regex::CharSet& set = regex_.sets_[static_cast<size_t>(node.char_set)];

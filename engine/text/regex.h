@@ -2,12 +2,12 @@
 //
 // DESCRIPTION
 //
-// Oniguruma's meaning (which the `tokenizers` library uses) of: literals, the escapes \r \n \t \f \v
-// \x{H..} \uHHHH and of punctuation, \s \S \d \D, \p{..} \P{..} with general categories,
-// classes with ranges and negation, `.`, alternation, groups (...), (?:...) and (?i:...), the
-// greedy quantifiers ? * + {m} {m,} {m,n} and the possessive ?+ *+ ++ on single characters, ? on
-// groups, lookahead (?=...) and (?!...), and `$` (end of text or before a newline). Anything else,
-// and a pattern that matches the empty string, is refused when compiled.
+// Oniguruma's meaning (which the `tokenizers` library uses) of: literals, the escapes \r \n \t \f
+// \v \x{H..} \uHHHH and of punctuation, \s \S \d \D, \p{..} \P{..} with general categories, classes
+// with ranges and negation, `.`, alternation, groups (...), (?:...) and (?i:...), the greedy
+// quantifiers ? * + {m} {m,} {m,n} and the possessive ?+ *+ ++ on single characters, ? on groups,
+// lookahead (?=...) and (?!...), and `$` (end of text or before a newline). Anything else, and a
+// pattern that matches the empty string, is refused when compiled.
 //
 // It backtracks over single characters only, so a match costs at most quadratic time in a run of
 // one class and no recursion deeper than the pattern. It is the referee of the hand-written

@@ -17,7 +17,8 @@ constexpr std::string_view kLlama3Pattern =
 constexpr std::string_view kDeepSeekV3Numbers = R"(\p{N}{1,3})";
 constexpr std::string_view kDeepSeekV3Cjk = "[一-龥\u3040-ゟ゠-ヿ]+";
 constexpr std::string_view kDeepSeekV3Words =
-    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
+    "[!\"#$%&'()*+,\\-./"
+    ":;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
     " ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+";
 
 // What the patterns distinguish. Newlines are CR and LF.
@@ -99,11 +100,20 @@ size_t contraction(const char* p, const char* end, bool fold) {
     return fold && c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
   };
   switch (letter(1)) {
-    case 's': case 't': case 'm': case 'd': return 2;
-    case 'r': case 'v': return letter(2) == 'e' ? 3 : 0;
-    case 'l': return letter(2) == 'l' ? 3 : 0;
-    case '\xC5': return fold && letter(2) == '\xBF' ? 3 : 0;  // U+017F
-    default: return 0;
+    case 's':
+    case 't':
+    case 'm':
+    case 'd':
+      return 2;
+    case 'r':
+    case 'v':
+      return letter(2) == 'e' ? 3 : 0;
+    case 'l':
+      return letter(2) == 'l' ? 3 : 0;
+    case '\xC5':
+      return fold && letter(2) == '\xBF' ? 3 : 0;  // U+017F
+    default:
+      return 0;
   }
 }
 
@@ -144,11 +154,18 @@ size_t next_gpt2(const char* text, size_t pos, size_t size) {
     if (next.at() < kNewline || kIsSign(next.at())) cursor = next;
   }
   switch (cursor.at()) {
-    case kLetter: run(cursor, kIsLetter); return cursor.position();
-    case kNumber: run(cursor, [](Class c) { return c == kNumber; }); return cursor.position();
+    case kLetter:
+      run(cursor, kIsLetter);
+      return cursor.position();
+    case kNumber:
+      run(cursor, [](Class c) { return c == kNumber; });
+      return cursor.position();
     case kSpace:
-    case kNewline: return white_space<false>(cursor, kTextEnd);
-    default: run(cursor, kIsSign); return cursor.position();
+    case kNewline:
+      return white_space<false>(cursor, kTextEnd);
+    default:
+      run(cursor, kIsSign);
+      return cursor.position();
   }
 }
 
@@ -190,11 +207,17 @@ size_t next_deepseek_v3(const char* text, size_t pos, size_t size) {
     case kNumber:
       for (int i = 0; i < 3 && cursor.at() == kNumber; ++i) cursor.step();
       return cursor.position();
-    case kCjk: run(cursor, [](Class c) { return c == kCjk; }); return cursor.position();
+    case kCjk:
+      run(cursor, [](Class c) { return c == kCjk; });
+      return cursor.position();
     case kLetter:
-    case kMark: run(cursor, kIsWord); return cursor.position();
-    case kNewline: return white_space<true>(cursor, kGapEnd);
-    default: break;
+    case kMark:
+      run(cursor, kIsWord);
+      return cursor.position();
+    case kNewline:
+      return white_space<true>(cursor, kGapEnd);
+    default:
+      break;
   }
   Cursor<true> next = cursor;
   next.step();

@@ -220,8 +220,8 @@ void BpeTokenizer::add_tokens(const TokenizerFile& file) {
                       place);
     }
     if (!known && bpe_.has(token.id)) {
-      throw_bad_input("the id " + std::to_string(token.id) + " belongs to an entry of the vocabulary",
-                      place);
+      throw_bad_input(
+          "the id " + std::to_string(token.id) + " belongs to an entry of the vocabulary", place);
     }
     next = std::max(next, token.id + 1);
     literal_.emplace(token.content, token.id);

@@ -39,8 +39,8 @@ class Tokenizer {
   // text, the end of the whole changed stretch). Both vectors are appended to.
   virtual void encode_with_ends(std::string_view text, bool parse_special,
                                 std::vector<TokenId>& ids, std::vector<size_t>& ends) const = 0;
-  // An offset p in `text` such that for EVERY continuation c, encode(text + c) is encode(text[0, p))
-  // followed by encode(text[p, end) + c). As late as is cheaply known; 0 is always right.
+  // An offset p in `text` such that for EVERY continuation c, encode(text + c) is encode(text[0,
+  // p)) followed by encode(text[p, end) + c). As late as is cheaply known; 0 is always right.
   virtual size_t restart_point(std::string_view text, bool parse_special) const = 0;
 
   // The bytes of the ids. Byte-level pieces may be cut inside a code point: decode_bytes returns
@@ -54,11 +54,12 @@ class Tokenizer {
   virtual std::vector<TokenId> eos() const = 0;  // every id that ends generation
   virtual bool adds_bos() const = 0;             // what the configuration says, defaults applied
   virtual bool is_special(TokenId id) const = 0;
-  virtual std::optional<TokenId> find(std::string_view content) const = 0;  // exact vocabulary entry
-  virtual int64_t size() const = 0;              // ids 0 .. size-1 may occur
+  virtual std::optional<TokenId> find(
+      std::string_view content) const = 0;  // exact vocabulary entry
+  virtual int64_t size() const = 0;         // ids 0 .. size-1 may occur
 
-  virtual std::string description() const = 0;   // one line for `assay inspect`
-  virtual const std::string& digest() const = 0; // SHA-256 of the uncompressed tokenizer.json
+  virtual std::string description() const = 0;    // one line for `assay inspect`
+  virtual const std::string& digest() const = 0;  // SHA-256 of the uncompressed tokenizer.json
 };
 
 // The Unicode version of the tables that pre-tokenisation and NFC use, e.g. "16.0".

@@ -52,10 +52,14 @@ class Reader {
 
   bool String(const char* text, SizeType size, bool) {
     switch (state_) {
-      case kRest: return forward(writer_.String(text, size));
-      case kMerges: return merge_line({text, size});
-      case kMergePair: return merge_part({text, size});
-      default: return unexpected();
+      case kRest:
+        return forward(writer_.String(text, size));
+      case kMerges:
+        return merge_line({text, size});
+      case kMergePair:
+        return merge_part({text, size});
+      default:
+        return unexpected();
     }
   }
   bool Key(const char* text, SizeType size, bool) {
@@ -245,8 +249,9 @@ TokenizerFile read_tokenizer_file(const std::filesystem::path& path) {
   Reader reader(model, place);
   rapidjson::Reader parser;
   rapidjson::InsituStringStream stream(text.data());
-  const auto result = parser.Parse<rapidjson::kParseInsituFlag | rapidjson::kParseValidateEncodingFlag>(
-      stream, reader);
+  const auto result =
+      parser.Parse<rapidjson::kParseInsituFlag | rapidjson::kParseValidateEncodingFlag>(stream,
+                                                                                        reader);
   if (result.IsError() || stream.Tell() != text.size()) {
     throw_bad_input(std::string("not JSON: ") + rapidjson::GetParseError_En(result.Code()),
                     place + ": byte " + std::to_string(result.Offset()),

@@ -12,11 +12,11 @@
 namespace assay::engine {
 
 struct TokenizerFile {
-  std::string path;            // for errors
-  std::string digest;          // SHA-256 of the (uncompressed) bytes
+  std::string path;    // for errors
+  std::string digest;  // SHA-256 of the (uncompressed) bytes
   BpeSpec model;
   std::vector<AddedToken> added;  // in the file's order
-  json::Document rest;         // everything but model.vocab and model.merges
+  json::Document rest;            // everything but model.vocab and model.merges
 };
 
 // Throws bad_input: not JSON, a model other than BPE, options that would change ids and are not

@@ -44,7 +44,8 @@ const uint8_t* properties() {
 }
 
 CategoryMask category_mask(std::string_view name) {
-  constexpr std::string_view kNames = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCoCn";
+  constexpr std::string_view kNames =
+      "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCoCn";
   CategoryMask mask = 0;
   for (size_t i = 0; i < kNames.size(); i += 2) {
     const bool whole = name == kNames.substr(i, 2);

@@ -27,8 +27,8 @@ inline const Tokenizer& shared_tokenizer(const std::string& name) {
 
 }  // namespace assay::engine
 
-#define ASSAY_NEEDS(path)                                              \
-  if (!std::filesystem::exists(path)) {                                \
-    GTEST_SKIP() << "needs " << (path) << ", which is not there";      \
-  }                                                                    \
+#define ASSAY_NEEDS(path)                                         \
+  if (!std::filesystem::exists(path)) {                           \
+    GTEST_SKIP() << "needs " << (path) << ", which is not there"; \
+  }                                                               \
   static_assert(true)

@@ -114,7 +114,7 @@ TEST(Vectors, ReferencePairs) {
       if (tokenizer.decode_bytes(whole, false) != context + continuation) return;
       ++counted;
       const std::string prefix = tokenizer.decode_bytes(before, false);
-      EXPECT_LE(prefix.size(), context.size());
+      EXPECT_TRUE(joint.first_unscored || prefix.size() <= context.size()) << line.where();
       if (!joint.continuation_ids.empty()) {
         EXPECT_GT(prefix.size() + tokenizer.token_bytes(joint.continuation_ids[0]).size(),
                   context.size());
@@ -170,11 +170,13 @@ void check_inp_out(const std::string& inp, const std::string& out, const std::st
 
 TEST(Vectors, InpOut) {
   ASSAY_NEEDS(vectors());
-  const std::pair<const char*, const char*> uses[] = {
-      {"gpt-2", "gpt-2"},           {"qwen2", "qwen2.5"},
-      {"qwen2", "qwen3"},           {"deepseek-r1-qwen", "qwen2.5"},
-      {"llama-bpe", "llama-3"},     {"llama-bpe", "llama-3.1"},
-      {"deepseek-llm", "deepseek-llm"}};
+  const std::pair<const char*, const char*> uses[] = {{"gpt-2", "gpt-2"},
+                                                      {"qwen2", "qwen2.5"},
+                                                      {"qwen2", "qwen3"},
+                                                      {"deepseek-r1-qwen", "qwen2.5"},
+                                                      {"llama-bpe", "llama-3"},
+                                                      {"llama-bpe", "llama-3.1"},
+                                                      {"deepseek-llm", "deepseek-llm"}};
   for (const auto& [vector, name] : uses) {
     const std::string stem = std::string("ggml-vocab-") + vector + ".gguf";
     check_inp_out(stem + ".inp", stem + ".out", name);
