@@ -14,7 +14,8 @@ std::map<std::string, std::string> read_archive(
   const std::unique_ptr<::archive, int (*)(::archive*)> in(archive_read_new(), archive_read_free);
   archive_read_support_filter_all(in.get());
   archive_read_support_format_tar(in.get());
-  archive_read_support_format_zip(in.get());
+  // Through the central directory: a zip read as a stream ends early without an error if truncated.
+  archive_read_support_format_zip_seekable(in.get());
   const auto fail = [&] {
     const char* reason = archive_error_string(in.get());
     throw_bad_input(std::string("archive is damaged or truncated: ") + (reason ? reason : "?"),

@@ -62,15 +62,17 @@ std::vector<CsvRow> parse_csv(std::string_view text, CsvFormat format, const std
   return rows;
 }
 
-char detect_delimiter(std::string_view text, const std::string& where) {
-  char best = ',';
-  size_t most = 0;
-  for (const char delimiter : {',', ';', '\t'}) {
-    size_t at = 0, line = 1;
-    const size_t cells = parse_row(text, {delimiter, true}, where, at, line).cells.size();
-    if (cells > most) most = cells, best = delimiter;
+char detect_delimiter(std::string_view text) {
+  constexpr std::string_view kDelimiters = ",;\t";
+  size_t counts[kDelimiters.size()] = {};
+  bool quoted = false;
+  for (const char c : text) {
+    if (c == '"') quoted = !quoted;
+    if (quoted) continue;
+    if (c == '\n') break;
+    if (const size_t i = kDelimiters.find(c); i != std::string_view::npos) ++counts[i];
   }
-  return best;
+  return kDelimiters[static_cast<size_t>(std::max_element(counts, std::end(counts)) - counts)];
 }
 
 }  // namespace assay::datasets

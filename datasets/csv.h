@@ -24,6 +24,6 @@ std::vector<CsvRow> parse_csv(std::string_view text, CsvFormat format, const std
 
 // The delimiter among , ; and TAB that cuts the first row into most cells (earlier in this list
 // wins).
-char detect_delimiter(std::string_view text, const std::string& where);
+char detect_delimiter(std::string_view text);
 
 }  // namespace assay::datasets

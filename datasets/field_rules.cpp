@@ -30,7 +30,7 @@ FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)
     rule.for_each_element(way);
     return;
   }
-  static constexpr std::array<std::pair<std::string_view, Kind>, 11> kKinds = {{
+  static constexpr std::array<std::pair<std::string_view, Kind>, 12> kKinds = {{
       {"way", Kind::way},
       {"first_of", Kind::first_of},
       {"letter", Kind::letter},
@@ -39,6 +39,7 @@ FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)
       {"index_of", Kind::index_of},
       {"join", Kind::join},
       {"without", Kind::without},
+      {"unquoted", Kind::unquoted},
       {"python_list", Kind::python_list},
       {"json", Kind::json},
       {"constant", Kind::constant},
@@ -152,6 +153,16 @@ std::optional<FieldValue> FieldRule::apply(const Place& place) const {
       auto list = as_list(ways_[0].read(place), place, ways_[0]);
       std::erase(list, argument_);
       return list;
+    }
+    case Kind::unquoted: {
+      std::string text = read_text(0, place);
+      if (text.size() < 2 || text.front() != '"' || text.back() != '"') return text;
+      std::string out;
+      for (size_t i = 1; i + 1 < text.size(); ++i) {
+        out += text[i];
+        if (text[i] == '"' && i + 2 < text.size() && text[i + 1] == '"') ++i;
+      }
+      return out;
     }
     case Kind::python_list:
       return python_list(read_text(0, place), place.where);

@@ -9,6 +9,9 @@
 //   {"index_of": [w, list way]}      position of a text in a list; error if it is not there
 //   {"join": [w, separator]}         the texts of a list as one text; null stays null
 //   {"without": [list way, text]}    the list without the entries equal to text
+//   {"unquoted": w}                  text in double quotes without them, and each "" inside as one
+//   "
+//                                    (a second level of csv quoting; other text stays as it is)
 //   {"python_list": w}               text that is a Python list literal
 //   {"json": w}                      text that is JSON
 //   {"constant": value}
@@ -47,6 +50,7 @@ class FieldRule {
     index_of,
     join,
     without,
+    unquoted,
     python_list,
     json,
     constant,

@@ -19,8 +19,7 @@ Place place_of(json::Value record, std::string where) {
 
 void read_csv(std::string_view text, const std::string& where, const SplitLayout& split,
               const RecordSink& sink) {
-  const char delimiter =
-      split.delimiter == "auto" ? detect_delimiter(text, where) : split.delimiter[0];
+  const char delimiter = split.delimiter == "auto" ? detect_delimiter(text) : split.delimiter[0];
   const auto rows = parse_csv(text, {delimiter, split.quotes}, where);
   std::vector<std::string> columns = split.columns;
   size_t first = 0;
