@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "base/random.h"
 #include "datasets/archive.h"
 #include "datasets/files.h"
 #include "datasets/pickle.h"
@@ -121,9 +122,12 @@ void write_archive(const fs::path& path, bool zip,
 TEST(Archives, PathsMayPointInside) {
   const TemporaryDirectory directory;
   std::map<std::string, std::string> members;
+  Random random(1);
   for (int i = 1; i <= 12; ++i) {
+    std::string filler;  // hardly compressible, so that half of the file lacks half of the members
+    for (int n = 0; n < 500; ++n) filler += std::to_string(random.next_u32());
     members["./MATH/test/algebra/" + std::to_string(i) + ".json"] =
-        "{\n \"problem\": \"" + std::to_string(i) + "\"\n}";
+        "{\n \"problem\": \"" + std::to_string(i) + "\", \"filler\": \"" + filler + "\"\n}";
   }
   members["./MATH/train/algebra/1.json"] = "{}";
   for (const bool zip : {true, false}) {
