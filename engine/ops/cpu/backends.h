@@ -3,12 +3,18 @@
 
 #include <memory>
 
+#include "engine/ops/cpu/kernel_table.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine::ops {
 
-// `kernels` only names the profile.
-std::unique_ptr<Backend> make_reference_backend(Kernels kernels, Numerics numerics,
-                                                const Workers& workers, bool ue8m0_activations);
+// Naive loops.
+std::unique_ptr<Backend> make_reference_backend(Numerics numerics, const Workers& workers,
+                                                bool ue8m0_activations);
+
+// Blocked and packed, over one instruction set's kernels; `kernels` names the profile.
+std::unique_ptr<Backend> make_packed_backend(const KernelTable& table, Kernels kernels,
+                                             Numerics numerics, const Workers& workers,
+                                             bool ue8m0_activations);
 
 }  // namespace assay::engine::ops

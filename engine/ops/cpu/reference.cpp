@@ -322,9 +322,10 @@ class ReferenceBackend final : public CpuBackend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_reference_backend(Kernels kernels, Numerics numerics,
-                                                const Workers& workers, bool ue8m0_activations) {
-  return std::make_unique<ReferenceBackend>(kernels, numerics, workers, ue8m0_activations);
+std::unique_ptr<Backend> make_reference_backend(Numerics numerics, const Workers& workers,
+                                                bool ue8m0_activations) {
+  return std::make_unique<ReferenceBackend>(Kernels::reference, numerics, workers,
+                                            ue8m0_activations);
 }
 
 }  // namespace assay::engine::ops

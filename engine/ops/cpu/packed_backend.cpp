@@ -1,0 +1,342 @@
+// The fast CPU backend: packed weights, blocked products, one KernelTable per instruction set.
+//
+// Everything here is plain C++ and the same for every instruction set; arithmetic is in the table.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/ops/cpu/aligned_buffer.h"
+#include "engine/ops/cpu/backends.h"
+#include "engine/ops/cpu/packed_matrix.h"
+#include "engine/ops/cpu/products.h"
+#include "engine/ops/cpu/rowwise.h"
+#include "engine/ops/cpu/scalar.h"
+
+namespace assay::engine::ops {
+
+namespace {
+
+constexpr int64_t kRowGrain = 8;
+// Scored rows at a time: bounds the log-sum-exp tiles kept per row.
+constexpr int64_t kHeadRows = 384;
+// Memory for the intermediate rows of a group of experts.
+constexpr int64_t kExpertBytes = int64_t{64} << 20;
+
+const PackedMatrix& packed(const Matrix& matrix) { return static_cast<const PackedMatrix&>(matrix); }
+
+class PackedBackend final : public CpuBackend {
+ public:
+  PackedBackend(const KernelTable& table, Kernels kernels, Numerics numerics, const Workers& workers,
+                bool ue8m0_activations)
+      : CpuBackend(kernels, numerics, workers, ue8m0_activations),
+        table_(table),
+        products_(table, workers, ue8m0_activations) {}
+
+  std::unique_ptr<Matrix> prepare(std::span<const TensorView> tensors, Stacking stacking,
+                                  Role role) const override {
+    return pack_matrix(table_, workers_, numerics_, tensors, stacking, role);
+  }
+  std::unique_ptr<Matrix> prepare_slice(const TensorView& tensor, int64_t first_row, int64_t n,
+                                        bool transpose, Role role) const override {
+    return pack_slice(table_, workers_, numerics_, tensor, first_row, n, transpose, role);
+  }
+
+  void rms_norm(ConstRows x, const float* weight, double eps, Rows out) const override {
+    for_rows(x.rows, [&](int64_t i) { table_.rms_norm(x.row(i), weight, eps, out.row(i), x.cols); });
+  }
+  void head_norm(Rows x, int heads, int64_t head_stride, int dim, const float* weight,
+                 double eps) const override {
+    for_rows(x.rows, [&](int64_t i) {
+      for (int h = 0; h < heads; ++h) {
+        float* v = x.row(i) + h * head_stride;
+        table_.rms_norm(v, weight, eps, v, dim);
+      }
+    });
+  }
+  void add(Rows accumulator, ConstRows x) const override {
+    for_rows(x.rows, [&](int64_t i) { table_.add(accumulator.row(i), x.row(i), x.cols); });
+  }
+  void to_bf16(ConstRows x, uint16_t* out, int64_t out_stride) const override {
+    for_rows(x.rows, [&](int64_t i) { table_.to_bf16(x.row(i), out + i * out_stride, x.cols); });
+  }
+
+  void linear(const Matrix& weight, ConstRows x, const float* bias, Rows out) const override {
+    require(x.cols == weight.k && out.cols == weight.n && out.rows == x.rows, "linear: shapes");
+    std::vector<Product> products;
+    for (const PackedPart& part : packed(weight).parts) products.push_back({&part, x, nullptr, x.rows});
+    products_.run(products, [&](const Tile& tile) {
+      const PackedPart& part = *products[tile.product].part;
+      store(part, tile, bias == nullptr ? nullptr : bias + part.first_output,
+            out.data + part.first_output, out.stride);
+    });
+  }
+
+  void linear_swiglu(const Matrix& gate_up, ConstRows x, Rows out) const override {
+    const PackedMatrix& w = packed(gate_up);
+    require(w.parts[0].gate_up && x.cols == w.k && out.cols == w.n / 2, "linear_swiglu: shapes");
+    const Product product{&w.parts[0], x, nullptr, x.rows};
+    products_.run({&product, 1}, [&](const Tile& tile) { store_swiglu(w.parts[0], tile, out); });
+  }
+
+  void linear_heads(std::span<const std::unique_ptr<Matrix>> per_head, ConstRows x,
+                    int64_t x_head_stride, Rows out, int64_t out_head_stride) const override {
+    std::vector<Product> products;
+    for (size_t h = 0; h < per_head.size(); ++h) {
+      const PackedMatrix& w = packed(*per_head[h]);
+      require(w.parts.size() == 1, "linear_heads: stacked matrix");
+      const ConstRows from{x.data + static_cast<int64_t>(h) * x_head_stride, x.rows, w.k, x.stride};
+      products.push_back({&w.parts[0], from, nullptr, x.rows});
+    }
+    products_.run(products, [&](const Tile& tile) {
+      store(*products[tile.product].part, tile, nullptr,
+            out.data + static_cast<int64_t>(tile.product) * out_head_stride, out.stride);
+    });
+  }
+
+  void attention(const Attention& args) const override;
+  void experts(std::span<const ExpertWeights> experts, int top_k, const Routing& routing,
+               ConstRows x, Rows out) const override;
+  void head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets, float* logprob,
+                  int32_t* argmax, float* argmax_logprob) const override;
+  void head_logits(const Matrix& head, ConstRows hidden, Rows out) const override {
+    linear(head, hidden, nullptr, out);
+  }
+
+ private:
+  template <class Body>
+  void for_rows(int64_t rows, const Body& body) const {
+    workers_.for_ranges(rows, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) body(i);
+    });
+  }
+
+  // Sums to rows of `out`, whose first column is the part's first output.
+  void store(const PackedPart& part, const Tile& tile, const float* bias, float* out,
+             int64_t stride) const {
+    for (int j = 0; j < tile.panels; ++j) {
+      const int64_t column = (tile.first_panel + j) * table_.panel;
+      const int64_t columns = std::min<int64_t>(table_.panel, part.outputs - column);
+      table_.store(tile.sums + static_cast<int64_t>(j) * tile.rows * table_.panel, tile.rows,
+                   static_cast<int>(columns), bias == nullptr ? nullptr : bias + column,
+                   out + tile.first_row * stride + column, stride);
+    }
+  }
+  void store_swiglu(const PackedPart& part, const Tile& tile, Rows out) const {
+    for (int j = 0; j < tile.panels; ++j) {
+      const int64_t column = (tile.first_panel + j) * table_.lanes;
+      const int64_t columns = std::min<int64_t>(table_.lanes, part.outputs - column);
+      table_.store_swiglu(tile.sums + static_cast<int64_t>(j) * tile.rows * table_.panel, tile.rows,
+                          static_cast<int>(columns), out.row(tile.first_row) + column, out.stride);
+    }
+  }
+
+  const KernelTable& table_;
+  mutable Products products_;
+  mutable AlignedBuffer expert_hidden_, expert_out_;
+};
+
+void PackedBackend::attention(const Attention& args) const {
+  struct Task {
+    const Segment* segment;
+    int kv_head;
+    int64_t first, last;  // of the segment's rows times the heads of the KV head, row by row
+  };
+  std::vector<Task> tasks;
+  const auto first_head = [&](int64_t g) {  // lowest h with h * kv_heads / heads == g
+    return static_cast<int>((g * args.heads + args.kv_heads - 1) / args.kv_heads);
+  };
+  for (const Segment& segment : args.segments) {
+    for (int g = 0; g < args.kv_heads; ++g) {
+      const int64_t all = segment.count * (first_head(g + 1) - first_head(g));
+      const int64_t tiles = (all + table_.attention_rows - 1) / table_.attention_rows;
+      for (int64_t t = 0; t < tiles; ++t) {
+        tasks.push_back({&segment, g, t * table_.attention_rows,
+                         std::min(all, (t + 1) * table_.attention_rows)});
+      }
+    }
+  }
+  const int64_t scratch = table_.attention_scratch(args.key_dim, args.shared_dim, args.value_dim);
+  const int64_t element = args.kv_type == KvType::bf16 ? 2 : 4;
+  const auto at = [&](const void* base, int64_t index) {
+    return base == nullptr ? nullptr : static_cast<const char*>(base) + index * element;
+  };
+  workers_.for_each(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
+    thread_local AlignedBuffer buffer;
+    buffer.reserve(static_cast<size_t>(scratch) * sizeof(float));
+    const Task& task = tasks[static_cast<size_t>(i)];
+    const Segment& segment = *task.segment;
+    const int first = first_head(task.kv_head);
+    const int group = first_head(task.kv_head + 1) - first;
+    constexpr int kMost = 128;
+    const float* query[kMost];
+    float* out[kMost];
+    int64_t length[kMost];
+    AttentionTile t;
+    t.rows = static_cast<int>(task.last - task.first);
+    for (int r = 0; r < t.rows; ++r) {
+      const int64_t row = (task.first + r) / group, head = first + (task.first + r) % group;
+      query[r] = args.query.row(segment.row + row) + head * (args.key_dim + args.shared_dim);
+      out[r] = args.out.row(segment.row + row) + head * args.value_dim;
+      length[r] = segment.position + row + 1;
+    }
+    t.query = query;
+    t.out = out;
+    t.length = length;
+    t.positions = length[t.rows - 1];
+    t.slots = segment.slots;
+    t.key_dim = args.key_dim;
+    t.shared_dim = args.shared_dim;
+    t.value_dim = args.value_dim;
+    t.bf16 = args.kv_type == KvType::bf16;
+    t.key = at(args.key, task.kv_head * args.key_head_stride);
+    t.shared = args.key_shared;
+    t.value = at(args.value, task.kv_head * args.value_head_stride);
+    t.key_stride = args.key_stride;
+    t.shared_stride = args.shared_stride;
+    t.value_stride = args.value_stride;
+    t.scale = args.scale;
+    t.scratch = buffer.as<float>();
+    table_.attention(t);
+  });
+}
+
+void PackedBackend::experts(std::span<const ExpertWeights> experts, int top_k,
+                            const Routing& routing, ConstRows x, Rows out) const {
+  // Entries (row, j) sorted by expert; rows ascending within an expert.
+  const auto count = static_cast<int64_t>(routing.expert.size());
+  std::vector<int64_t> begin(experts.size() + 1, 0);
+  for (const int32_t e : routing.expert) ++begin[static_cast<size_t>(e) + 1];
+  for (size_t e = 0; e < experts.size(); ++e) begin[e + 1] += begin[e];
+  std::vector<int32_t> row_of(static_cast<size_t>(count));
+  std::vector<int64_t> place(static_cast<size_t>(count));  // of entry row * top_k + j
+  std::vector<int64_t> next(begin.begin(), begin.end() - 1);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t p = next[static_cast<size_t>(routing.expert[i])]++;
+    place[i] = p;
+    row_of[p] = static_cast<int32_t>(i / top_k);
+  }
+  for_rows(out.rows, [&](int64_t i) { std::fill(out.row(i), out.row(i) + out.cols, 0.0f); });
+
+  // Groups of experts, ascending, as far as memory for their intermediate rows goes.
+  for (size_t first = 0, last = 0; first < experts.size(); first = last) {
+    int64_t width = 0;
+    std::vector<Product> up, down;
+    std::vector<int64_t> offset;  // first row of each product in the group's buffers
+    for (last = first; last < experts.size(); ++last) {
+      const int64_t rows = begin[last + 1] - begin[last];
+      if (rows == 0) continue;
+      const PackedMatrix& gate_up = packed(*experts[last].gate_up);
+      width = std::max(width, gate_up.n / 2);
+      const int64_t group_rows = begin[last + 1] - begin[first];
+      const auto needed = group_rows * (width + out.cols) * static_cast<int64_t>(sizeof(float));
+      if (!up.empty() && needed > kExpertBytes) break;
+      require(gate_up.parts[0].gate_up && gate_up.k == x.cols &&
+                  experts[last].down->k == gate_up.n / 2 && experts[last].down->n == out.cols,
+              "experts: shapes");
+      up.push_back({&gate_up.parts[0], x, row_of.data() + begin[last], rows});
+      offset.push_back(begin[last] - begin[first]);
+    }
+    if (up.empty()) continue;
+    const int64_t rows = begin[last] - begin[first];
+    expert_hidden_.reserve(static_cast<size_t>(rows * width) * sizeof(float));
+    expert_out_.reserve(static_cast<size_t>(rows * out.cols) * sizeof(float));
+    float* hidden = expert_hidden_.as<float>();
+    float* y = expert_out_.as<float>();
+    products_.run(up, [&](const Tile& tile) {
+      const PackedPart& part = *up[tile.product].part;
+      store_swiglu(part, tile,
+                   Rows{hidden + offset[tile.product] * width, up[tile.product].rows, part.outputs,
+                        width});
+    });
+    size_t product = 0;
+    for (size_t e = first; e < last; ++e) {
+      if (begin[e + 1] == begin[e]) continue;
+      const PackedMatrix& w = packed(*experts[e].down);
+      require(w.parts.size() == 1, "experts: stacked down matrix");
+      down.push_back({&w.parts[0], ConstRows(hidden + offset[product] * width, up[product].rows, w.k,
+                                             width),
+                      nullptr, up[product].rows});
+      ++product;
+    }
+    products_.run(down, [&](const Tile& tile) {
+      store(*down[tile.product].part, tile, nullptr, y + offset[tile.product] * out.cols, out.cols);
+    });
+    for_rows(out.rows, [&](int64_t i) {
+      for (int64_t j = i * top_k; j < (i + 1) * top_k; ++j) {
+        if (place[j] < begin[first] || place[j] >= begin[last]) continue;
+        table_.add_scaled(out.row(i), routing.weight[j], y + (place[j] - begin[first]) * out.cols,
+                          out.cols);
+      }
+    });
+  }
+}
+
+void PackedBackend::head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets,
+                               float* logprob, int32_t* argmax, float* argmax_logprob) const {
+  const PackedMatrix& w = packed(head);
+  require(w.parts.size() == 1 && hidden.cols == w.k, "head_score: shapes");
+  const PackedPart& part = w.parts[0];
+  const int tile_panels = products_.tile_panels();
+  const int64_t tiles = (part.panels + tile_panels - 1) / tile_panels;
+  struct Summary {  // of one row and vocabulary tile
+    float maximum, sum;
+    int32_t index;
+  };
+  std::vector<Summary> summaries;
+  for (int64_t begin = 0; begin < hidden.rows; begin += kHeadRows) {
+    const int64_t rows = std::min(kHeadRows, hidden.rows - begin);
+    summaries.resize(static_cast<size_t>(rows * tiles));
+    const Product product{&part, ConstRows(hidden.row(begin), rows, hidden.cols, hidden.stride),
+                          nullptr, rows};
+    products_.run({&product, 1}, [&](const Tile& tile) {
+      const int64_t panel_stride = static_cast<int64_t>(tile.rows) * table_.panel;
+      const int64_t first = tile.first_panel * table_.panel;
+      const int64_t columns = std::min<int64_t>(tile.panels * table_.panel, part.outputs - first);
+      for (int r = 0; r < tile.rows; ++r) {
+        float* sums = tile.sums + r * table_.panel;
+        const auto logit = [&](int64_t column) -> float& {
+          return sums[column / table_.panel * panel_stride + column % table_.panel];
+        };
+        for (int64_t c = columns; c < tile.panels * table_.panel; ++c) {
+          logit(c) = -std::numeric_limits<float>::infinity();
+        }
+        const int64_t row = tile.first_row + r;
+        Summary& s = summaries[static_cast<size_t>(row * tiles + tile.first_panel / tile_panels)];
+        table_.log_sum(sums, panel_stride, tile.panels, &s.maximum, &s.sum, &s.index);
+        s.index += static_cast<int32_t>(first);
+        for (int32_t t = targets.first[begin + row]; t < targets.first[begin + row + 1]; ++t) {
+          const int64_t column = targets.target[t] - first;
+          if (column >= 0 && column < columns) logprob[t] = logit(column);
+        }
+      }
+    });
+    for_rows(rows, [&](int64_t row) {
+      const Summary* s = &summaries[static_cast<size_t>(row * tiles)];
+      const Summary* best = s;
+      for (int64_t t = 1; t < tiles; ++t) {
+        if (s[t].maximum > best->maximum) best = s + t;  // ties: the lower index stays
+      }
+      double sum = 0;
+      for (int64_t t = 0; t < tiles; ++t) {
+        sum += static_cast<double>(s[t].sum) * exp_f32(s[t].maximum - best->maximum);
+      }
+      const double log_sum = best->maximum + log_f64(sum);
+      const int64_t r = begin + row;
+      for (int32_t t = targets.first[r]; t < targets.first[r + 1]; ++t) {
+        logprob[t] = static_cast<float>(logprob[t] - log_sum);
+      }
+      if (argmax != nullptr) argmax[r] = best->index;
+      if (argmax_logprob != nullptr) argmax_logprob[r] = static_cast<float>(best->maximum - log_sum);
+    });
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_packed_backend(const KernelTable& table, Kernels kernels,
+                                             Numerics numerics, const Workers& workers,
+                                             bool ue8m0_activations) {
+  return std::make_unique<PackedBackend>(table, kernels, numerics, workers, ue8m0_activations);
+}
+
+}  // namespace assay::engine::ops
