@@ -25,5 +25,8 @@ std::string_view embedded_file(std::string_view name) {
     if (file.name == name) return {reinterpret_cast<const char*>(file.bytes), file.size};
   return {};
 }
+std::string_view embedded_name(std::size_t index) {
+  return index < sizeof(kFiles) / sizeof(kFiles[0]) ? kFiles[index].name : std::string_view();
+}
 }  // namespace ${NAMESPACE}
 ")

@@ -1,0 +1,292 @@
+#include "tasks/catalog.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "tasks/embedded.h"
+#include "tasks/key_reader.h"
+#include "tasks/merge_patch.h"
+#include "tasks/task_file.h"
+
+namespace assay::tasks {
+
+namespace fs = std::filesystem;
+
+struct Catalog::State {
+  struct Entry {
+    std::string source;   // JSON of the whole file with "extends" resolved
+    std::string base_name;  // of the variant without overrides
+    int64_t order = 0;
+    TaskInfo info;
+  };
+  struct Raw {
+    std::string text, origin;
+  };
+  std::map<std::string, Raw, std::less<>> raw;  // by task name
+  std::map<std::string, Entry, std::less<>> entries;
+  std::vector<SuiteInfo> suites;
+  std::mutex mutex;
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<const TaskFile>> files;
+
+  std::string add_file(std::string_view text, const std::string& origin);
+  void add_suite(json::Value root, const std::string& origin);
+  std::string resolved(const std::string& name, int depth);
+  void rebuild();
+};
+
+namespace {
+
+json::Document variant_document(const std::string& source, const std::string& base_name,
+                                const std::string& variant, const std::string& where) {
+  json::Document document = json::Document::parse(source, where);
+  if (variant == base_name) return document;
+  json::Value patch = document.root().at("variants").at(variant);
+  return json::Document::parse(merge_patch(document.root(), patch),
+                               where + " (variant " + variant + ")");
+}
+
+VariantInfo variant_info(json::Value root, const std::string& name) {
+  VariantInfo info;
+  info.name = name;
+  info.summary = root.string_or("summary", "");
+  if (json::Value card = root.find("card"); card.exists() && card.is_object()) {
+    auto read = [&](const char* key) {
+      json::Value list = card.find(key);
+      return list.exists() ? list.strings() : std::vector<std::string>();
+    };
+    info.card = {read("published"), read("inferred"), read("default")};
+  }
+  return info;
+}
+
+template <class Map>
+std::string unknown_remedy(std::string_view name, const Map& known) {
+  std::vector<std::string_view> names;
+  for (const auto& [key, value] : known) names.push_back(key);
+  std::string near = nearest_word(name, names.data(), names.size());
+  return near.empty() ? "`assay list tasks` shows all" : "did you mean " + near + "?";
+}
+
+}  // namespace
+
+std::string Catalog::State::add_file(std::string_view text, const std::string& origin) {
+  json::Document document = json::Document::parse(text, origin);
+  json::Value root = document.root();
+  if (!root.is_object()) root.fail("expected an object with \"task\" or \"suite\"");
+  if (root.has("suite")) {
+    add_suite(root, origin);
+    return std::string(root.at("suite").string());
+  }
+  std::string name(root.at("task").string());
+  if (name.empty() || name.find_first_of(",:@ /") != std::string::npos) {
+    root.at("task").fail("a task's name must be a word without , : @ / and spaces");
+  }
+  raw[name] = {std::string(text), origin};
+  return name;
+}
+
+void Catalog::State::add_suite(json::Value root, const std::string& origin) {
+  KeyReader keys(root);
+  SuiteInfo suite;
+  suite.name = std::string(keys.required("suite").string());
+  suite.title = keys.text("title");
+  suite.origin = origin;
+  suite.limit = keys.integer("limit", 0);
+  keys.required("tasks").for_each_element([&](json::Value element) {
+    std::string_view text = element.string();
+    TaskChoice choice;
+    size_t at = text.find('@');
+    if (at != std::string_view::npos) choice.variant = std::string(text.substr(at + 1));
+    text = text.substr(0, at);
+    size_t colon = text.find(':');
+    if (colon != std::string_view::npos) choice.group = std::string(text.substr(colon + 1));
+    choice.task = std::string(text.substr(0, colon));
+    suite.tasks.push_back(std::move(choice));
+  });
+  keys.finish();
+  auto same = std::find_if(suites.begin(), suites.end(),
+                           [&](const SuiteInfo& other) { return other.name == suite.name; });
+  if (same != suites.end()) {
+    *same = std::move(suite);
+  } else {
+    suites.push_back(std::move(suite));
+  }
+}
+
+// "extends": the other task's file with this one as a merge patch on it.
+std::string Catalog::State::resolved(const std::string& name, int depth) {
+  const Raw& file = raw.at(name);
+  json::Document document = json::Document::parse(file.text, file.origin);
+  json::Value extends = document.root().find("extends");
+  if (!extends.exists()) return file.text;
+  std::string base(extends.string());
+  if (depth > 8) extends.fail("tasks extend one another in a circle");
+  if (!raw.contains(base)) extends.fail("no task " + base, unknown_remedy(base, raw));
+  json::Document target = json::Document::parse(resolved(base, depth + 1), raw.at(base).origin);
+  json::Document merged =
+      json::Document::parse(merge_patch(target.root(), document.root()), file.origin);
+  json::Document remove = json::Document::parse("{\"extends\": null}", file.origin);
+  return merge_patch(merged.root(), remove.root());
+}
+
+void Catalog::State::rebuild() {
+  entries.clear();
+  files.clear();
+  for (const auto& [name, file] : raw) {
+    Entry entry;
+    entry.source = resolved(name, 0);
+    json::Document document = json::Document::parse(entry.source, file.origin);
+    json::Value root = document.root();
+    entry.base_name = root.string_or("base", "ds");
+    entry.order = root.integer_or("order", 1000);
+    entry.info.name = name;
+    entry.info.title = root.string_or("title", name);
+    entry.info.row = root.string_or("row", "");
+    entry.info.section = root.string_or("section", "");
+    entry.info.origin = file.origin;
+    entry.info.variants.push_back(variant_info(root, entry.base_name));
+    if (json::Value variants = root.find("variants"); variants.exists()) {
+      variants.for_each_member([&](std::string_view variant, json::Value) {
+        json::Document merged =
+            variant_document(entry.source, entry.base_name, std::string(variant), file.origin);
+        entry.info.variants.push_back(variant_info(merged.root(), std::string(variant)));
+      });
+    }
+    entries.emplace(name, std::move(entry));
+  }
+}
+
+Catalog::Catalog() : state_(std::make_unique<State>()) {
+  for (size_t i = 0; embedded_name(i).data(); ++i) {
+    state_->add_file(embedded_file(embedded_name(i)),
+                     "built-in " + std::string(embedded_name(i)));
+  }
+  state_->rebuild();
+}
+
+Catalog::~Catalog() = default;
+Catalog::Catalog(Catalog&&) noexcept = default;
+Catalog& Catalog::operator=(Catalog&&) noexcept = default;
+
+void Catalog::add_directory(const fs::path& directory) {
+  std::error_code error;
+  if (!fs::is_directory(directory, error)) {
+    throw_usage("--tasks-dir " + directory.string() + " is not a directory");
+  }
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (entry.is_regular_file() && entry.path().extension() == ".json") {
+      paths.push_back(entry.path());
+    }
+  }
+  std::sort(paths.begin(), paths.end());
+  std::map<std::string, std::string> seen;
+  for (const fs::path& path : paths) {
+    json::Document document = json::Document::load(path);
+    std::string name = state_->add_file(document.root().dump(), path.string());
+    auto [it, is_new] = seen.emplace(name, path.string());
+    if (!is_new) throw_bad_input("'" + name + "' is defined twice", path.string(), it->second);
+  }
+  state_->rebuild();
+  // What a user wrote is checked at once, not when it is run.
+  for (const auto& [name, path] : seen) {
+    auto entry = state_->entries.find(name);
+    if (entry == state_->entries.end()) continue;
+    for (const VariantInfo& variant : entry->second.info.variants) file(name, variant.name);
+  }
+}
+
+std::vector<TaskInfo> Catalog::tasks() const {
+  std::vector<const State::Entry*> sorted;
+  for (const auto& [name, entry] : state_->entries) sorted.push_back(&entry);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](auto* a, auto* b) { return a->order < b->order; });
+  std::vector<TaskInfo> out;
+  for (const State::Entry* entry : sorted) out.push_back(entry->info);
+  return out;
+}
+
+std::vector<SuiteInfo> Catalog::suites() const { return state_->suites; }
+
+const TaskInfo& Catalog::info(std::string_view task) const {
+  auto it = state_->entries.find(task);
+  if (it == state_->entries.end()) {
+    throw_usage("no task '" + std::string(task) + "'", unknown_remedy(task, state_->entries));
+  }
+  return it->second.info;
+}
+
+std::vector<TaskChoice> Catalog::expand(std::string_view list,
+                                        std::string_view default_variant) const {
+  std::vector<TaskChoice> choices;
+  auto add = [&](TaskChoice choice) {
+    const TaskInfo& task = info(choice.task);
+    if (choice.variant.empty()) choice.variant = std::string(default_variant);
+    if (choice.variant.empty()) choice.variant = task.variants.front().name;
+    std::vector<std::string_view> names;
+    for (const VariantInfo& variant : task.variants) names.push_back(variant.name);
+    if (std::find(names.begin(), names.end(), choice.variant) == names.end()) {
+      std::string all;
+      for (std::string_view name : names) all += (all.empty() ? "" : ", ") + std::string(name);
+      throw_usage("task " + choice.task + " has no variant '" + choice.variant + "'",
+                  "it has " + all);
+    }
+    if (std::find(choices.begin(), choices.end(), choice) == choices.end()) {
+      choices.push_back(std::move(choice));
+    }
+  };
+  for (size_t start = 0; start <= list.size();) {
+    size_t end = std::min(list.find(',', start), list.size());
+    std::string_view word = list.substr(start, end - start);
+    start = end + 1;
+    if (word.empty()) continue;
+    size_t at = word.find('@');
+    TaskChoice choice;
+    if (at != std::string_view::npos) choice.variant = std::string(word.substr(at + 1));
+    word = word.substr(0, at);
+    size_t colon = word.find(':');
+    if (colon != std::string_view::npos) choice.group = std::string(word.substr(colon + 1));
+    choice.task = std::string(word.substr(0, colon));
+    auto suite = std::find_if(state_->suites.begin(), state_->suites.end(),
+                              [&](const SuiteInfo& s) { return s.name == choice.task; });
+    if (suite == state_->suites.end()) {
+      add(std::move(choice));
+      continue;
+    }
+    for (TaskChoice member : suite->tasks) {
+      if (!choice.variant.empty()) member.variant = choice.variant;
+      add(std::move(member));
+    }
+  }
+  if (choices.empty()) throw_usage("no tasks are named", "--tasks mmlu,gsm8k or a suite's name");
+  return choices;
+}
+
+int64_t Catalog::suite_limit(std::string_view list) const {
+  for (const SuiteInfo& suite : state_->suites) {
+    if (suite.name == list) return suite.limit;
+  }
+  return 0;
+}
+
+std::shared_ptr<const TaskFile> Catalog::file(std::string_view task,
+                                              std::string_view variant) const {
+  const TaskInfo& known = info(task);
+  std::string name(variant.empty() ? known.variants.front().name : std::string(variant));
+  expand(std::string(task) + "@" + name);  // checks the variant
+  std::lock_guard lock(state_->mutex);
+  auto& file = state_->files[{std::string(task), name}];
+  if (!file) {
+    const State::Entry& entry = state_->entries.find(task)->second;
+    std::string where = entry.info.origin;
+    file = parse_task_file(variant_document(entry.source, entry.base_name, name, where), name,
+                           name == entry.base_name ? where : where + " (variant " + name + ")");
+  }
+  return file;
+}
+
+}  // namespace assay::tasks

@@ -1,0 +1,198 @@
+#include "tasks/filters.h"
+
+#include <re2/re2.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "base/utf8.h"
+#include "tasks/answers/normalise.h"
+
+namespace assay::tasks {
+
+struct Filter::Entry {
+  std::string_view name;
+  bool takes_argument;
+  std::string (*function)(std::string_view text, const std::string& argument);
+};
+
+namespace {
+
+std::string map_case(std::string_view text, bool first_upper, bool rest_lower) {
+  std::string out;
+  for (size_t position = 0; position < text.size();) {
+    bool first = position == 0, valid = true;
+    size_t start = position;
+    char32_t c = utf8::decode(text, position, &valid);
+    if (!valid) {
+      out += text[start];  // not text: the byte stays
+    } else if (first && first_upper) {
+      utf8::append(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
+    } else if (rest_lower) {
+      utf8::append(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+    } else {
+      utf8::append(out, c);
+    }
+  }
+  return out;
+}
+
+std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  while (true) {
+    size_t at = text.find(from);
+    out += text.substr(0, at);
+    if (at == std::string_view::npos) return out;
+    out += to;
+    text.remove_prefix(at + from.size());
+  }
+}
+
+std::string delete_matches(std::string_view text, const re2::RE2& pattern) {
+  std::string out(text);
+  re2::RE2::GlobalReplace(&out, pattern, "");
+  return out;
+}
+
+// HellaSwag's routine as lm-eval has it: both quirks kept (task-specs 1.5).
+std::string hellaswag_clean(std::string_view text, const std::string&) {
+  static const re2::RE2 kTag(R"(\[.*?\])");
+  std::string out = replace_all(utf8::strip(text), " [title]", ". ");
+  out = delete_matches(out, kTag);
+  return replace_all(out, "  ", " ");
+}
+
+// GSM8K's solution as one line of reasoning (task-specs 4.1).
+std::string gsm8k_reasoning(std::string_view answer, const std::string&) {
+  static const re2::RE2 kCalculator("<<[^>]*>>");
+  std::string text = delete_matches(answer, kCalculator), out;
+  for (size_t start = 0; start <= text.size();) {
+    size_t end = std::min(text.find('\n', start), text.size());
+    std::string_view line = utf8::strip(std::string_view(text).substr(start, end - start));
+    start = end + 1;
+    if (line.empty() || line.starts_with("####")) continue;
+    if (!out.empty()) out += ' ';
+    out += line;
+    if (std::string_view(".!?").find(line.back()) == std::string_view::npos) out += '.';
+  }
+  return out;
+}
+
+std::string after_marker(std::string_view text, std::string_view marker) {
+  size_t at = text.find(marker);
+  return at == std::string_view::npos ? std::string()
+                                      : std::string(utf8::strip(text.substr(at + marker.size())));
+}
+
+std::string drop_trailing(std::string_view text, const std::string& characters) {
+  while (!text.empty()) {
+    size_t last = text.size() - 1;
+    while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
+    if (characters.find(text.substr(last)) == std::string::npos) break;
+    text.remove_suffix(text.size() - last);
+  }
+  return std::string(text);
+}
+
+std::string with_question_mark(std::string_view text, const std::string&) {
+  return std::string(text) + (text.ends_with('?') ? "" : "?");
+}
+
+using S = std::string;
+using V = std::string_view;
+
+constexpr std::array kFilters = std::to_array<Filter::Entry>({
+    {"strip", false, [](V t, const S&) { return S(utf8::strip(t)); }},
+    {"strip_left", false, [](V t, const S&) { return S(utf8::strip_left(t)); }},
+    {"strip_right", false, [](V t, const S&) { return S(utf8::strip_right(t)); }},
+    {"strip_newlines_left", false,
+     [](V t, const S&) { return S(t.substr(std::min(t.find_first_not_of('\n'), t.size()))); }},
+    {"lower", false, [](V t, const S&) { return map_case(t, false, true); }},
+    {"upper_first", false, [](V t, const S&) { return map_case(t, true, false); }},
+    // Python's str.capitalize().
+    {"capitalize", false, [](V t, const S&) { return map_case(t, true, true); }},
+    {"spaces", false, [](V t, const S&) { return replace_all(t, "_", " "); }},
+    {"delete", true, [](V t, const S& what) { return replace_all(t, what, ""); }},
+    {"first_line", false, [](V t, const S&) { return S(t.substr(0, t.find('\n'))); }},
+    {"last_line", false,
+     [](V t, const S&) { return S(t.substr(t.rfind('\n') + 1)); }},  // npos + 1 is 0
+    // Deletes characters at the end as long as they are in the argument.
+    {"drop_trailing", true, drop_trailing},
+    // Deletes the argument once, if the text begins or ends with it.
+    {"without_prefix", true,
+     [](V t, const S& p) { return S(t.starts_with(p) ? t.substr(p.size()) : t); }},
+    {"without_suffix", true,
+     [](V t, const S& p) {
+       return S(t.ends_with(p) ? t.substr(0, t.size() - p.size()) : t);
+     }},
+    // What follows the first occurrence, stripped; "" without one.
+    {"after", true, [](V t, const S& marker) { return after_marker(t, marker); }},
+    {"tabs_to_spaces", false, [](V t, const S&) { return replace_all(t, "\t", "    "); }},
+    {"question_mark", false, with_question_mark},
+    {"hellaswag_clean", false, hellaswag_clean},
+    {"hellaswag_repair", false, [](V t, const S&) { return replace_all(t, ".. ", ". "); }},
+    {"gsm8k_reasoning", false, gsm8k_reasoning},
+    {"number_marks", false, [](V t, const S&) { return answers::without_number_marks(t); }},
+});
+
+const Filter::Entry kJoin{"join", true, nullptr};
+
+}  // namespace
+
+Filter::Filter(std::string_view spec, const std::string& where) {
+  size_t colon = spec.find(':');
+  std::string_view name = spec.substr(0, colon);
+  auto it = std::find_if(kFilters.begin(), kFilters.end(),
+                         [&](const Entry& entry) { return entry.name == name; });
+  if (it != kFilters.end()) {
+    entry_ = &*it;
+  } else if (name == kJoin.name) {
+    entry_ = &kJoin;
+  } else {
+    std::vector<std::string_view> names{kJoin.name};
+    for (const Entry& entry : kFilters) names.push_back(entry.name);
+    std::string near = nearest_word(name, names.data(), names.size());
+    throw_bad_input("no filter '" + std::string(name) + "'", where,
+                    near.empty() ? "docs/adding-a-task.md lists them" : "did you mean " + near + "?");
+  }
+  bool has_argument = colon != std::string_view::npos;
+  if (has_argument != entry_->takes_argument) {
+    throw_bad_input("filter '" + std::string(name) + "' " +
+                        (has_argument ? "takes no argument" : "needs an argument after ':'"),
+                    where);
+  }
+  if (has_argument) argument_ = std::string(spec.substr(colon + 1));
+}
+
+std::string Filter::apply_text(std::string text) const {
+  return entry_->function ? entry_->function(text, argument_) : text;
+}
+
+FieldValue Filter::apply(FieldValue value, const std::string& where) const {
+  if (auto* list = std::get_if<std::vector<std::string>>(&value)) {
+    if (entry_ == &kJoin) {
+      std::string joined;
+      for (size_t i = 0; i < list->size(); ++i) joined += (i ? argument_ : "") + (*list)[i];
+      return joined;
+    }
+    for (std::string& element : *list) element = apply_text(std::move(element));
+    return value;
+  }
+  if (auto* text = std::get_if<std::string>(&value)) return apply_text(std::move(*text));
+  if (std::holds_alternative<std::monostate>(value)) return value;
+  Fields one;
+  one.set("value", std::move(value));
+  (void)where;
+  return apply_text(one.text("value"));
+}
+
+std::vector<std::string> filter_names() {
+  std::vector<std::string> names{std::string(kJoin.name)};
+  for (const Filter::Entry& entry : kFilters) names.emplace_back(entry.name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace assay::tasks
