@@ -96,6 +96,16 @@ std::string drop_trailing(std::string_view text, const std::string& characters) 
   return std::string(text);
 }
 
+// The inside of the first ``` block (its language word dropped), or the text as it is.
+std::string code_fence(std::string_view text, const std::string&) {
+  size_t open = text.find("```");
+  if (open == std::string_view::npos) return std::string(text);
+  std::string_view inside = text.substr(open + 3);
+  inside = inside.substr(0, inside.find("```"));
+  size_t line = inside.find('\n');
+  return std::string(line == std::string_view::npos ? inside : inside.substr(line + 1));
+}
+
 std::string with_question_mark(std::string_view text, const std::string&) {
   return std::string(text) + (text.ends_with('?') ? "" : "?");
 }
@@ -129,6 +139,9 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
      }},
     // What follows the first occurrence, stripped; "" without one.
     {"after", true, [](V t, const S& marker) { return after_marker(t, marker); }},
+    // What stands before the first occurrence, or everything.
+    {"before", true, [](V t, const S& marker) { return S(t.substr(0, t.find(marker))); }},
+    {"code_fence", false, code_fence},
     {"tabs_to_spaces", false, [](V t, const S&) { return replace_all(t, "\t", "    "); }},
     {"question_mark", false, with_question_mark},
     {"hellaswag_clean", false, hellaswag_clean},

@@ -13,8 +13,9 @@
 namespace assay::tasks {
 
 enum class ProgramKind {
-  // Statements in `tests` call names that `program` defines; pass = they all run without an
-  // exception. HumanEval: tests = test + "\ncheck({entry_point})"; MBPP: the asserts.
+  // `tests` run without an exception. With an entry point they define check(candidate), which is
+  // called with it (HumanEval); without one they are statements that call what `program` defines
+  // (MBPP's asserts).
   asserts,
   // Each case: input on stdin; stdout compared as LiveCodeBench does.
   stdio,

@@ -28,12 +28,12 @@
 namespace assay::tasks {
 
 struct Selection {
-  std::string task;
-  std::string variant;  // "" = the task's default
-  std::string group;    // one subject; "" = all
-  std::filesystem::path data_root;
-  std::optional<int> shots;        // instead of the task's number
-  std::optional<int64_t> max_len;  // tokens, instead of the task's context budget
+  std::string task = {};
+  std::string variant = {};  // "" = the task's default
+  std::string group = {};    // one subject; "" = all
+  std::filesystem::path data_root = {};
+  std::optional<int> shots = {};        // instead of the task's number
+  std::optional<int64_t> max_len = {};  // tokens, instead of the task's context budget
   int64_t limit = 0;               // most documents; 0 = all
   // Which ones: hash order over the document ids (nested, unbiased over subjects; default), or the
   // first in file order. Documents are evaluated in file order either way.
@@ -97,9 +97,10 @@ class Task {
   const std::vector<std::string>& warnings() const;  // counts that differ from the official ones ...
   const std::vector<datasets::SourceFile>& sources() const;
 
+  struct State;  // for this room alone (task_state.h)
+
  private:
   Task();
-  struct State;
   std::unique_ptr<State> state_;
 };
 

@@ -1,5 +1,6 @@
 #include "tasks/task_file.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/digest.h"
@@ -174,7 +175,7 @@ std::vector<TextMetric> read_metrics(json::Value value, const answers::Extractio
   if (!value.exists()) return metrics;
   value.for_each_member([&](std::string_view name, json::Value rule) {
     KeyReader keys(rule);
-    for (const char* key : {"extract", "clean", "none", "compare", "ignore", "ignore_case",
+    for (const char* key : {"prepare", "extract", "clean", "none", "compare", "ignore", "ignore_case",
                             "ignore_punctuation"}) {
       keys.optional(key);
     }
@@ -185,17 +186,34 @@ std::vector<TextMetric> read_metrics(json::Value value, const answers::Extractio
   return metrics;
 }
 
-AggregationRule read_aggregation(json::Value value) {
+// "categories": the groups' own categories ("groups"), or {name: [group, ...]}.
+AggregationRule read_aggregation(json::Value value, const datasets::DatasetSpec& data) {
   AggregationRule rule;
   if (!value.exists()) return rule;
   KeyReader keys(value);
   rule.headline = keys.text("headline", "micro");
   bool macro = keys.text("category_mean", "micro") == "macro";
-  if (json::Value categories = keys.optional("categories"); categories.exists()) {
+  auto listed = [&](json::Value categories) {
     categories.for_each_member([&](std::string_view name, json::Value groups) {
       rule.categories.push_back({std::string(name), groups.strings(), macro});
     });
+  };
+  if (json::Value categories = keys.optional("categories"); categories.exists()) {
+    if (categories.is_object()) {
+      listed(categories);
+    } else {
+      if (categories.string() != "groups") categories.fail("expected \"groups\" or an object");
+      for (const datasets::Group& group : data.all_groups()) {
+        auto same = [&](const Category& category) { return category.name == group.category; };
+        auto it = std::find_if(rule.categories.begin(), rule.categories.end(), same);
+        if (it == rule.categories.end()) {
+          it = rule.categories.insert(it, {group.category, {}, macro});
+        }
+        it->groups.push_back(group.name);
+      }
+    }
   }
+  if (json::Value more = keys.optional("more_categories"); more.exists()) listed(more);
   rule.breakdowns = keys.texts("breakdowns");
   rule.lower_is_better = keys.boolean("lower_is_better", false);
   rule.percent = keys.boolean("percent", true);
@@ -335,13 +353,13 @@ std::shared_ptr<const TaskFile> parse_task_file(json::Document merged, const std
   file->gold = read_gold(keys.optional("gold"));
   read_generation(keys.optional("generate"), *file);
 
-  for (const char* key : {"extract", "clean", "none"}) keys.optional(key);
+  for (const char* key : {"prepare", "extract", "clean", "none"}) keys.optional(key);
   answers::Extraction extraction(root, nullptr);
   file->metrics = read_metrics(keys.optional("metrics"), extraction);
   if (json::Value execute = keys.optional("execute"); execute.exists()) {
     file->execution = read_execution(execute);
   }
-  file->aggregation = read_aggregation(keys.optional("aggregate"));
+  file->aggregation = read_aggregation(keys.optional("aggregate"), *file->data);
 
   static constexpr std::array kNorms{"sum", "token", "char", "byte", "uncond", "whole"};
   json::Value primary = keys.optional("primary");

@@ -12,8 +12,6 @@
 namespace assay::tasks {
 namespace {
 
-using datasets::Document;
-
 bool finite(const ContinuationScore& score) {
   return std::isfinite(score.logprob) && (!score.uncond_logprob || std::isfinite(*score.uncond_logprob)) &&
          (!score.whole_loss || std::isfinite(*score.whole_loss));
@@ -30,11 +28,7 @@ double bits_per_byte(double logprob, int64_t bytes) {
   return -logprob / (std::numbers::ln2 * static_cast<double>(std::max<int64_t>(bytes, 1)));
 }
 
-}  // namespace
-
 // Lengths of empty options count as 1, so that no score is a quotient by zero.
-namespace {
-
 double normalised(const std::string& norm, const ContinuationScore& score,
                          const Option& option) {
   auto length = [](int64_t n) { return static_cast<double>(std::max<int64_t>(n, 1)); };
@@ -46,7 +40,7 @@ double normalised(const std::string& norm, const ContinuationScore& score,
   return -score.whole_loss.value();
 }
 
-static void grade_options(const TaskFile& file, const Prompt& prompt, const Outputs& outputs,
+void grade_options(const TaskFile& file, const Prompt& prompt, const Outputs& outputs,
                           Grade& grade) {
   const auto& scores = outputs.options;
   if (scores.size() != prompt.options.size()) {
@@ -108,7 +102,7 @@ static void grade_options(const TaskFile& file, const Prompt& prompt, const Outp
   if (std::isfinite(wrong_best)) grade.margin = gold_best - wrong_best;
 }
 
-static void grade_texts(const TaskFile& file, const Prompt& prompt, const Fields& fields,
+void grade_texts(const TaskFile& file, const Prompt& prompt, const Fields& fields,
                         const Outputs& outputs, Grade& grade) {
   size_t samples = static_cast<size_t>(file.generation.samples);
   if (outputs.generations.size() != samples) {
@@ -148,6 +142,8 @@ static void grade_texts(const TaskFile& file, const Prompt& prompt, const Fields
   if (file.metrics.empty() && samples > 0) grade.extracted = outputs.generations[0].text;
 }
 
+}  // namespace
+
 std::vector<ProgramRequest> Task::programs(size_t i,
                                            const std::vector<Generation>& generations) const {
   std::vector<ProgramRequest> programs;
@@ -163,8 +159,7 @@ std::vector<ProgramRequest> Task::programs(size_t i,
 Grade Task::grade(size_t i, const Outputs& outputs) const {
   const State& s = *state_;
   const TaskFile& file = *s.file;
-  const Document& document = s.document(i);
-  Fields fields = s.fields(document);
+  Fields fields = s.fields(s.document(i));
   Grade grade;
   grade.primary = file.primary_metric;
 

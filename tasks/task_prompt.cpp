@@ -10,14 +10,6 @@ namespace {
 
 using datasets::Document;
 
-Option make_option(const std::string& text, bool lead_space) {
-  Option option;
-  option.continuation = (lead_space ? " " : "") + text;
-  option.bytes = static_cast<int64_t>(text.size());
-  option.code_points = static_cast<int64_t>(utf8::length(text));
-  return option;
-}
-
 // The pieces of a prompt: everything but the exemplars is fixed.
 struct Pieces {
   std::string description;
@@ -99,6 +91,14 @@ void cut_query(const Fitter& fitter, const std::string& beginning, std::string& 
 }
 
 }  // namespace
+
+Option make_option(const std::string& text, bool lead_space) {
+  Option option;
+  option.continuation = (lead_space ? " " : "") + text;
+  option.bytes = static_cast<int64_t>(text.size());
+  option.code_points = static_cast<int64_t>(utf8::length(text));
+  return option;
+}
 
 void Task::State::set_group_fields(Fields& fields, const std::string& group) const {
   fields.set("group", group);

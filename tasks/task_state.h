@@ -13,6 +13,9 @@
 
 namespace assay::tasks {
 
+// An option as it is appended to a context, with its lengths.
+Option make_option(const std::string& text, bool lead_space);
+
 struct Task::State {
   std::shared_ptr<const TaskFile> file;
   TaskInfo info;

@@ -98,17 +98,23 @@ Extraction::Extraction(json::Value rule, const Extraction* fallback) {
       ways_.push_back(std::move(way));
     });
   }
-  if (json::Value clean = rule.find("clean"); clean.exists()) {
-    clean_.clear();
-    clean.for_each_element(
-        [&](json::Value name) { clean_.emplace_back(name.string(), name.where()); });
-  }
+  auto read_filters = [&](const char* key, std::vector<Filter>& filters) {
+    json::Value list = rule.find(key);
+    if (!list.exists()) return;
+    filters.clear();
+    list.for_each_element(
+        [&](json::Value name) { filters.emplace_back(name.string(), name.where()); });
+  };
+  read_filters("prepare", prepare_);
+  read_filters("clean", clean_);
   if (json::Value none = rule.find("none"); none.exists()) none_ = std::string(none.string());
 }
 
-Extraction::Result Extraction::apply(std::string_view text, const Fields& fields) const {
+Extraction::Result Extraction::apply(std::string_view generated, const Fields& fields) const {
+  std::string text(generated);
+  for (const Filter& filter : prepare_) text = filter.apply_text(std::move(text));
   std::optional<std::string> found;
-  if (ways_.empty()) found = std::string(text);
+  if (ways_.empty()) found = text;
   for (const auto& way : ways_) {
     using Kind = Way::Kind;
     switch (way->kind) {
@@ -117,8 +123,8 @@ Extraction::Result Extraction::apply(std::string_view text, const Fields& fields
       case Kind::after: found = after(text, way->argument.render(fields), false); break;
       case Kind::after_last: found = after(text, way->argument.render(fields), true); break;
       case Kind::function: found = way->function(text, fields); break;
-      case Kind::whole: found = std::string(text); break;
-      case Kind::first_line: found = std::string(text.substr(0, text.find('\n'))); break;
+      case Kind::whole: found = text; break;
+      case Kind::first_line: found = text.substr(0, text.find('\n')); break;
     }
     if (found) break;
   }

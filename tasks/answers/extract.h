@@ -16,7 +16,8 @@ namespace assay::tasks::answers {
 // Finds an answer in a text; nullopt where there is none.
 using ExtractFunction = std::optional<std::string> (*)(std::string_view text, const Fields& fields);
 
-// A task file's "extract" and "clean":
+// A task file's "prepare", "extract", "clean" and "none":
+//   "prepare": [filter, ...]     applied to the whole generated text first
 //   "extract": [{"first": REGEX} | {"last": REGEX} | {"after": TEXT} | {"after_last": TEXT} |
 //               {"function": NAME} | "whole" | "first_line", ...]   the first way that finds
 //               something decides; a regex gives its first non-empty group, or the whole match
@@ -33,12 +34,12 @@ class Extraction {
     std::string answer;
     bool found = true;
   };
-  Result apply(std::string_view text, const Fields& fields) const;
+  Result apply(std::string_view generated, const Fields& fields) const;
 
  private:
   struct Way;
   std::vector<std::shared_ptr<const Way>> ways_;
-  std::vector<Filter> clean_;
+  std::vector<Filter> prepare_, clean_;
   std::string none_;
 };
 

@@ -1,0 +1,169 @@
+// Every request that lm-eval 0.4.13 was seen to build, against the `lmeval` variants: contexts by
+// digest, continuations, gold, and through them the exemplars it drew.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "tasks/task.h"
+#include "tests/tasks/shared_data.h"
+
+namespace assay::tasks {
+namespace {
+
+struct Recorded {
+  std::string task, variant, group;
+};
+
+// The task and variant that stand for an lm-eval task name; nullopt for those not built yet.
+std::optional<Recorded> counterpart(const std::string& name) {
+  auto rest = [&](std::string_view prefix) { return name.substr(prefix.size()); };
+  if (name.starts_with("mmlu_redux_") || name.starts_with("mmlu_pro_")) return std::nullopt;
+  if (name.starts_with("mmlu_") && name.ends_with("_continuation")) {
+    std::string group = rest("mmlu_");
+    group.resize(group.size() - std::string_view("_continuation").size());
+    return Recorded{"mmlu", "lmeval_cloze", group};
+  }
+  if (name.starts_with("mmlu_")) return Recorded{"mmlu", "lmeval", rest("mmlu_")};
+  if (name.starts_with("ceval-valid_")) return Recorded{"ceval", "lmeval", rest("ceval-valid_")};
+  if (name.starts_with("cmmlu_")) return Recorded{"cmmlu", "lmeval", rest("cmmlu_")};
+  if (name == "hellaswag") return Recorded{"hellaswag_sample", "lmeval", ""};
+  if (name == "gsm8k" || name == "humaneval") return Recorded{name, "lmeval", ""};
+  return std::nullopt;
+}
+
+// The recorded runs scored parts of a data set or drew exemplars from other files than the official
+// ones; each is a task of its own that extends the built-in one.
+constexpr const char* kSamples[] = {
+    R"({"task": "hellaswag_sample", "extends": "hellaswag",
+        "data": {"fields": {"row": "@position"}, "splits": {
+          "val": {"files": "hellaswag/hellaswag_val.sample1000.jsonl", "where": {"row": [0, 799]}, "rows": 800},
+          "train": {"files": "hellaswag/hellaswag_val.sample1000.jsonl", "where": {"row": [800, 999]}, "rows": 200}}}})",
+};
+
+class LmEvalRequests : public testing::Test {
+ protected:
+  void SetUp() override {
+    file_ = std::filesystem::path(ASSAY_SHARED_DIR) / "reference/lmeval/prompts.jsonl.gz";
+    if (!std::filesystem::exists(file_)) GTEST_SKIP() << "recorded requests are not here: " << file_;
+  }
+  std::filesystem::path file_;
+};
+
+// lm-eval moves whitespace at the end of a context to the continuation when it tokenises; the
+// recording holds the texts before that.
+void undo_moved_space(std::string& context, std::vector<std::string>& continuations) {
+  if (continuations.empty()) return;
+  size_t moved = 0;
+  auto is_space = [](char c) { return c == ' ' || c == '\n'; };
+  while (moved + 1 < continuations[0].size() && is_space(continuations[0][moved]) &&
+         is_space(continuations[0][moved + 1])) {
+    bool all = true;
+    for (const std::string& c : continuations) all &= c[moved] == continuations[0][moved];
+    if (!all) break;
+    ++moved;
+  }
+  (void)context;
+}
+
+std::string text_of(const std::vector<std::string>& texts) {
+  std::string out;
+  for (const std::string& text : texts) out += "[" + text + "]";
+  return out;
+}
+
+TEST_F(LmEvalRequests, EqualByteForByte) {
+  TemporaryDirectory tasks_dir;
+  for (size_t i = 0; i < std::size(kSamples); ++i) {
+    write_file_atomically(tasks_dir.path() / (std::to_string(i) + ".json"), kSamples[i]);
+  }
+  Catalog catalog;
+  catalog.add_directory(tasks_dir.path());
+  std::filesystem::path root = std::filesystem::path(ASSAY_SHARED_DIR) / "datasets";
+
+  std::map<std::string, Task> open;  // by lm-eval name and shots
+  std::map<std::string, int> compared;
+  std::map<std::string, int> skipped;
+  int failures = 0;
+  json::for_each_line(read_file(file_), file_.string(), [&](json::Value line, size_t) {
+    std::string name(line.at("task").string());
+    auto recorded = counterpart(name);
+    if (!recorded) {
+      ++skipped[name.substr(0, name.find('_'))];
+      return;
+    }
+    int shots = static_cast<int>(line.at("num_fewshot").integer());
+    std::string key = name + "/" + std::to_string(shots);
+    auto it = open.find(key);
+    if (it == open.end()) {
+      Selection selection{.task = recorded->task, .variant = recorded->variant,
+                          .group = recorded->group, .data_root = root, .shots = shots};
+      it = open.emplace(key, Task::open(catalog, selection)).first;
+    }
+    const Task& task = it->second;
+    size_t doc = static_cast<size_t>(line.at("doc").integer());
+    ASSERT_LT(doc, task.size()) << key;
+    Prompt prompt = task.prompt(doc);
+    std::string place = key + " document " + std::to_string(doc);
+
+    std::vector<std::string> continuations, contexts = prompt.contexts;
+    for (const Option& option : prompt.options) continuations.push_back(option.continuation);
+    if (contexts.empty()) contexts = {prompt.context};
+    undo_moved_space(contexts[0], continuations);
+    std::vector<std::string> digests;
+    for (const std::string& context : contexts) digests.push_back(sha256_hex(context));
+
+    bool same = digests == line.at("sha256").strings();
+    if (!same && failures < 20) {
+      ADD_FAILURE() << place << ": context differs\n" << contexts[0];
+      if (auto theirs = line.find("contexts"); theirs.exists()) {
+        ADD_FAILURE() << "recorded:\n" << theirs[0].string();
+      }
+    }
+    if (auto theirs = line.find("continuations"); theirs.exists()) {
+      if (prompt.kind == RequestKind::partial) continuations.resize(1);
+      if (continuations != theirs.strings()) {
+        same = false;
+        if (failures < 20) {
+          ADD_FAILURE() << place << ": " << text_of(continuations) << " vs "
+                        << text_of(theirs.strings());
+        }
+      }
+    }
+    json::Value gold = line.at("gold");
+    bool gold_same = true;
+    if (gold.is_integer()) {
+      gold_same = prompt.gold_options == std::vector<int>{static_cast<int>(gold.integer())};
+    } else if (gold.is_string()) {
+      gold_same = prompt.gold_texts.size() == 1 && prompt.gold_texts[0] == gold.string();
+    } else if (gold.is_array() && gold.size() > 0 && gold[0].is_string()) {
+      gold_same = prompt.gold_texts == gold.strings();
+    }
+    if (!gold_same) {
+      same = false;
+      if (failures < 20) {
+        ADD_FAILURE() << place << ": gold " << text_of(prompt.gold_texts) << " vs " << gold.dump();
+      }
+    }
+    if (auto kwargs = line.find("generation_kwargs"); kwargs.exists() && kwargs.has("until")) {
+      EXPECT_EQ(prompt.generation.stop, kwargs.at("until").strings()) << place;
+      if (kwargs.has("max_gen_toks")) {
+        EXPECT_EQ(prompt.generation.max_new_tokens, kwargs.at("max_gen_toks").integer()) << place;
+      }
+    }
+    failures += same ? 0 : 1;
+    ++compared[name.substr(0, name.find('_'))];
+  });
+  for (const auto& [family, count] : compared) {
+    std::cout << "  " << family << ": " << count << " documents compared\n";
+  }
+  for (const auto& [family, count] : skipped) {
+    std::cout << "  " << family << ": " << count << " documents without a counterpart\n";
+  }
+  EXPECT_EQ(failures, 0);
+}
+
+}  // namespace
+}  // namespace assay::tasks
