@@ -29,6 +29,8 @@ CsvRow parse_row(std::string_view text, CsvFormat format, const std::string& whe
         line += text[at] == '\n';
         cell += text[at];
       }
+      // Newlines that a task keeps as they are: CR LF ends a row too.
+      if (text.substr(at, 2) == "\r\n") ++at;
       if (at < text.size() && text[at] != format.delimiter && text[at] != '\n') {
         throw_bad_input("text after a closing quote", where + ":" + std::to_string(line));
       }
@@ -36,6 +38,7 @@ CsvRow parse_row(std::string_view text, CsvFormat format, const std::string& whe
       const size_t begin = at;
       while (at < text.size() && text[at] != format.delimiter && text[at] != '\n') ++at;
       cell = text.substr(begin, at - begin);
+      if (at < text.size() && text[at] == '\n' && cell.ends_with('\r')) cell.pop_back();
     }
     row.cells.push_back(std::move(cell));
     if (at < text.size() && text[at] == format.delimiter) {

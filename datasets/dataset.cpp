@@ -122,12 +122,17 @@ class Loader {
  private:
   std::string clean(const std::string& bytes, const std::string& where) {
     const size_t bad = utf8::first_invalid(bytes);
-    if (bad == std::string::npos) return utf8::normalized_newlines(bytes);
+    if (bad == std::string::npos) return newlines(bytes);
     const auto line = 1 + std::count(bytes.begin(), bytes.begin() + static_cast<long>(bad), '\n');
     const std::string place = where + ":" + std::to_string(line);
     if (!split_.replace_invalid) throw_bad_input("bytes that are not UTF-8", place);
     out_.warnings.push_back(place + ": bytes that are not UTF-8, replaced by U+FFFD");
-    return utf8::normalized_newlines(utf8::sanitized(bytes));
+    return newlines(utf8::sanitized(bytes));
+  }
+
+  std::string newlines(const std::string& text) const {
+    if (!split_.keep_newlines) return utf8::normalized_newlines(text);
+    return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
   }
 
   void load_file(FileReader::File& file, const std::string& format) {
@@ -170,6 +175,10 @@ class Loader {
       }
     }
     for (const Condition& condition : split_.where) {
+      if (condition.field == "@index") {
+        if (!in_range(index, condition)) return;
+        continue;
+      }
       const auto it = document.fields.find(condition.field);
       if (it == document.fields.end()) place.fail("row lacks \"" + condition.field + "\"");
       if (!in_range(it->second, condition)) return;

@@ -25,6 +25,8 @@
 //   delimiter*     csv: one character (default ","), or "auto" for files that differ
 //   quotes*        csv: RFC 4180 double-quote quoting (default true)
 //   invalid_utf8*  "error" (default), or "replace": malformed bytes become U+FFFD, with a warning
+//   newlines*      "lf" (default): CR LF and CR of the file become LF; "keep": they stay, as in copies
+//                  of the data that were never converted (lm-eval sees such)
 //   records*       json: the way from the file's root to the records, e.g. "data.*.qas.*"
 //   (json_way.h);
 //                  the default is every element of a list, or the one object that the file holds
@@ -36,8 +38,8 @@
 //                  exist.
 //   without*       names of "fields" that this split lacks (the answers of a hidden test set)
 //   labels*        {"file": pattern, "field": name}: a side file with one label a line
-//   where*         {field: value | [from, to]}: only rows that match (inclusive range); positions
-//                  stay those of the file
+//   where*         {field: value | [from, to]}: only rows that match (inclusive range); "@index" is
+//                  the row's position; positions stay those of the file
 //   cluster*       template over fields, {group} and {index}, e.g. "{group}"; what documents share
 //   groups         list of names, or [name, display name, category]; one file each via {group}
 //   group_field*   the field that names a row's group where one file holds all groups

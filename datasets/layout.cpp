@@ -10,9 +10,10 @@ namespace assay::datasets {
 
 namespace {
 
-constexpr std::array<std::string_view, 16> kSplitKeys = {
-    "format",  "files",  "split_name", "header", "columns", "delimiter", "quotes",  "invalid_utf8",
-    "records", "fields", "without",    "labels", "where",   "cluster",   "adapter", "comment"};
+constexpr std::array<std::string_view, 17> kSplitKeys = {
+    "format", "files",        "split_name", "header",  "columns", "delimiter",
+    "quotes", "invalid_utf8", "newlines",   "records", "fields",  "without",
+    "labels", "where",        "cluster",    "adapter", "comment"};
 constexpr std::array<std::string_view, 4> kTopKeys = {"groups", "group_field", "splits", "origin"};
 constexpr std::array<std::string_view, 2> kCountKeys = {"rows", "rows_per_group"};
 
@@ -84,6 +85,10 @@ void apply_keys(json::Value object, SplitLayout& out) {
   out.delimiter = object.string_or("delimiter", out.delimiter);
   if (out.delimiter != "auto" && out.delimiter.size() != 1) {
     object.at("delimiter").fail("expected one character, or \"auto\"");
+  }
+  if (const auto v = object.find("newlines"); v.exists()) {
+    if (v.string() != "lf" && v.string() != "keep") v.fail("expected \"lf\" or \"keep\"");
+    out.keep_newlines = v.string() == "keep";
   }
   if (const auto v = object.find("invalid_utf8"); v.exists()) {
     if (v.string() != "replace" && v.string() != "error") v.fail("expected error or replace");

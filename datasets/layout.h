@@ -29,7 +29,7 @@ struct SplitLayout {
   std::string file_name;  // what {split} stands for
   std::string format = "jsonl";
   std::vector<std::vector<FilePattern>> files;  // read one after the other; each: alternatives
-  bool header = true, quotes = true, replace_invalid = false;
+  bool header = true, quotes = true, replace_invalid = false, keep_newlines = false;
   std::vector<std::string> columns;
   std::string delimiter = ",";
   std::string records;  // may hold {group}

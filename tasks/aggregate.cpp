@@ -79,9 +79,10 @@ std::vector<Aggregate> AggregationRule::aggregates(std::span<const ItemKey> item
       out.push_back({label + ":" + value, {list}, false});
     }
   }
-  auto primary = std::find_if(out.begin(), out.end(),
-                              [&](const Aggregate& a) { return a.name == headline; });
-  if (primary == out.end()) throw_bad_input("the headline '" + headline + "' is no aggregate", metric);
+  auto primary =
+      std::find_if(out.begin(), out.end(), [&](const Aggregate& a) { return a.name == headline; });
+  if (primary == out.end())
+    throw_bad_input("the headline '" + headline + "' is no aggregate", metric);
   primary->primary = true;
   std::rotate(out.begin(), primary, primary + 1);
   return out;

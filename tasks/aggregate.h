@@ -1,7 +1,8 @@
 // How per-document values become a benchmark's numbers: micro and macro means, categories.
 //
-// An Aggregate is a mean over strata of the weighted mean inside each stratum: micro has one stratum,
-// macro one per subject. Intervals are computed in results/ from the same index lists and clusters.
+// An Aggregate is a mean over strata of the weighted mean inside each stratum: micro has one
+// stratum, macro one per subject. Intervals are computed in results/ from the same index lists and
+// clusters.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +39,7 @@ struct Category {
 };
 
 struct AggregationRule {
-  std::string metric;          // the primary metric's name
+  std::string metric;              // the primary metric's name
   std::string headline = "micro";  // name of the primary aggregate
   std::vector<Category> categories;
   std::vector<std::string> breakdowns;  // labels to break down by

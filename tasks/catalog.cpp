@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 struct Catalog::State {
   struct Entry {
-    std::string source;   // JSON of the whole file with "extends" resolved
+    std::string source;     // JSON of the whole file with "extends" resolved
     std::string base_name;  // of the variant without overrides
     int64_t order = 0;
     TaskInfo info;
@@ -162,8 +162,7 @@ void Catalog::State::rebuild() {
 
 Catalog::Catalog() : state_(std::make_unique<State>()) {
   for (size_t i = 0; embedded_name(i).data(); ++i) {
-    state_->add_file(embedded_file(embedded_name(i)),
-                     "built-in " + std::string(embedded_name(i)));
+    state_->add_file(embedded_file(embedded_name(i)), "built-in " + std::string(embedded_name(i)));
   }
   state_->rebuild();
 }

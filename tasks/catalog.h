@@ -1,8 +1,8 @@
 // All benchmarks the program knows: task files embedded in the binary, and the user's directories.
 //
 // A task file is JSON (docs/adding-a-task.md): a base that is the variant `ds`, and `variants` that
-// override it (JSON merge patch, RFC 7386). Reading a file checks every key; unknown keys, templates
-// that name unknown fields and rules that do not exist are errors naming file and key.
+// override it (JSON merge patch, RFC 7386). Reading a file checks every key; unknown keys,
+// templates that name unknown fields and rules that do not exist are errors naming file and key.
 // Immutable after the add_directory() calls; then thread-safe.
 #pragma once
 
@@ -28,9 +28,9 @@ struct VariantInfo {
 
 struct TaskInfo {
   std::string name, title;
-  std::string row;     // its name in the base-model table, "" if it is not one of the 32 rows
+  std::string row;      // its name in the base-model table, "" if it is not one of the 32 rows
   std::string section;  // "English", "Code", "Math", "Chinese", "Multilingual", ...
-  std::string origin;  // the file it was read from, "built in" for embedded ones
+  std::string origin;   // the file it was read from, "built in" for embedded ones
   std::vector<VariantInfo> variants;  // the first is the default
 };
 
@@ -60,13 +60,14 @@ class Catalog {
   // that exists already replaces the built-in one; twice in one directory is an error.
   void add_directory(const std::filesystem::path& directory);
 
-  std::vector<TaskInfo> tasks() const;   // in the order of the base-model table, then by name
+  std::vector<TaskInfo> tasks() const;  // in the order of the base-model table, then by name
   std::vector<SuiteInfo> suites() const;
   const TaskInfo& info(std::string_view task) const;  // unknown: usage, with the nearest name
 
   // "mmlu,core-en,gsm8k@lmeval,ceval:law" -> choices in that order, duplicates removed.
   // TASK[:GROUP][@VARIANT]; a suite's name stands for its tasks. `default_variant` fills the rest.
-  std::vector<TaskChoice> expand(std::string_view list, std::string_view default_variant = {}) const;
+  std::vector<TaskChoice> expand(std::string_view list,
+                                 std::string_view default_variant = {}) const;
   // A suite's limit for `list` if it is one suite's name, else 0.
   int64_t suite_limit(std::string_view list) const;
 

@@ -1,4 +1,5 @@
-// The task and suite files of this source tree, as the build embedded them (cmake/EmbedFiles.cmake).
+// The task and suite files of this source tree, as the build embedded them
+// (cmake/EmbedFiles.cmake).
 #pragma once
 
 #include <cstddef>

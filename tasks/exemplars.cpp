@@ -50,8 +50,8 @@ struct PythonSampler::Generator {
         wrap();
       }
       for (size_t k = n - 1; k > 0; --k) {
-        mt[i] = (mt[i] ^ ((mt[i - 1] ^ (mt[i - 1] >> 30)) * 1566083941U)) -
-                static_cast<uint32_t>(i);
+        mt[i] =
+            (mt[i] ^ ((mt[i - 1] ^ (mt[i - 1] >> 30)) * 1566083941U)) - static_cast<uint32_t>(i);
         wrap();
       }
       mt[0] = 0x80000000U;
@@ -113,8 +113,7 @@ std::vector<size_t> PythonSampler::sample(size_t n, size_t m) {
 
 ExemplarPool::ExemplarPool(const ShotsRule& asked, int k, const std::string& task, uint64_t seed,
                            const datasets::DatasetSpec& spec, const std::filesystem::path& root,
-                           const std::optional<std::string>& group,
-                           const std::string& scored_split,
+                           const std::optional<std::string>& group, const std::string& scored_split,
                            const std::vector<datasets::Document>& scored)
     : rule_(&asked), k_(k), scored_(scored) {
   using Pick = ShotsRule::Pick;
@@ -140,8 +139,7 @@ ExemplarPool::ExemplarPool(const ShotsRule& asked, int k, const std::string& tas
     for (auto& [key, candidates] : by_key_) {
       order(candidates, task, seed);
       bool all = rule_->pick == Pick::siblings || rule_->pick == Pick::random;
-      size_t count = all ? candidates.size()
-                         : std::min(candidates.size(), static_cast<size_t>(k_));
+      size_t count = all ? candidates.size() : std::min(candidates.size(), static_cast<size_t>(k_));
       digest.update_field(key);
       for (size_t i = 0; i < count; ++i) digest.update_field(candidates[i]->content_hash);
     }

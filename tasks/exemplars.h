@@ -69,9 +69,9 @@ class ExemplarPool {
   const ShotsRule* rule_;
   int k_;
   const std::vector<datasets::Document>& scored_;
-  datasets::Split own_split_;                      // unless the pool is the scored split
-  std::map<std::string, Candidates> by_key_;       // group and `within`, or cluster
-  std::vector<std::vector<uint32_t>> draws_;       // random: per scored document
+  datasets::Split own_split_;                 // unless the pool is the scored split
+  std::map<std::string, Candidates> by_key_;  // group and `within`, or cluster
+  std::vector<std::vector<uint32_t>> draws_;  // random: per scored document
   std::vector<datasets::SourceFile> sources_;
   std::string digest_;
 };

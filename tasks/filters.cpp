@@ -134,9 +134,7 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
     {"without_prefix", true,
      [](V t, const S& p) { return S(t.starts_with(p) ? t.substr(p.size()) : t); }},
     {"without_suffix", true,
-     [](V t, const S& p) {
-       return S(t.ends_with(p) ? t.substr(0, t.size() - p.size()) : t);
-     }},
+     [](V t, const S& p) { return S(t.ends_with(p) ? t.substr(0, t.size() - p.size()) : t); }},
     // What follows the first occurrence, stripped; "" without one.
     {"after", true, [](V t, const S& marker) { return after_marker(t, marker); }},
     // What stands before the first occurrence, or everything.
@@ -167,8 +165,9 @@ Filter::Filter(std::string_view spec, const std::string& where) {
     std::vector<std::string_view> names{kJoin.name};
     for (const Entry& entry : kFilters) names.push_back(entry.name);
     std::string near = nearest_word(name, names.data(), names.size());
-    throw_bad_input("no filter '" + std::string(name) + "'", where,
-                    near.empty() ? "docs/adding-a-task.md lists them" : "did you mean " + near + "?");
+    throw_bad_input(
+        "no filter '" + std::string(name) + "'", where,
+        near.empty() ? "docs/adding-a-task.md lists them" : "did you mean " + near + "?");
   }
   bool has_argument = colon != std::string_view::npos;
   if (has_argument != entry_->takes_argument) {

@@ -9,7 +9,8 @@ namespace assay::tasks {
 
 struct Grade {
   // choice: acc.sum, acc.token, acc.char, acc.byte, and acc.uncond / acc.whole where enabled.
-  // generate: em, f1, contains, pass@1 ... ; rolling: bits_per_byte. 0/1 metrics are exactly 0 or 1.
+  // generate: em, f1, contains, pass@1 ... ; rolling: bits_per_byte. 0/1 metrics are exactly 0
+  // or 1.
   std::map<std::string, double> metrics;
   std::string primary;  // the name of the headline metric; always a key of `metrics` without error
   double weight = 1;    // in means: bytes for bits per byte, else 1
@@ -25,7 +26,7 @@ struct Grade {
   bool no_extract = false;      // no answer found in the generated text
   bool length_limited = false;  // generation ended at max_new_tokens
   bool boundary_merge = false;  // of any scored option
-  std::string error;            // not empty: no result (NaN, sandbox failure); counted, never "wrong"
+  std::string error;  // not empty: no result (NaN, sandbox failure); counted, never "wrong"
 };
 
 }  // namespace assay::tasks

@@ -7,33 +7,48 @@ namespace assay::tasks {
 
 std::string_view request_kind_name(RequestKind kind) {
   switch (kind) {
-    case RequestKind::choice: return "choice";
-    case RequestKind::partial: return "partial";
-    case RequestKind::generate: return "generate";
-    case RequestKind::rolling: return "rolling";
+    case RequestKind::choice:
+      return "choice";
+    case RequestKind::partial:
+      return "partial";
+    case RequestKind::generate:
+      return "generate";
+    case RequestKind::rolling:
+      return "rolling";
   }
   return "";
 }
 
 std::string_view verdict_name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::pass: return "pass";
-    case Verdict::fail_assert: return "fail_assert";
-    case Verdict::fail_exception: return "fail_exception";
-    case Verdict::syntax_error: return "syntax_error";
-    case Verdict::timeout: return "timeout";
-    case Verdict::oom: return "oom";
-    case Verdict::sandbox_error: return "sandbox_error";
+    case Verdict::pass:
+      return "pass";
+    case Verdict::fail_assert:
+      return "fail_assert";
+    case Verdict::fail_exception:
+      return "fail_exception";
+    case Verdict::syntax_error:
+      return "syntax_error";
+    case Verdict::timeout:
+      return "timeout";
+    case Verdict::oom:
+      return "oom";
+    case Verdict::sandbox_error:
+      return "sandbox_error";
   }
   return "";
 }
 
 std::string_view program_kind_name(ProgramKind kind) {
   switch (kind) {
-    case ProgramKind::asserts: return "asserts";
-    case ProgramKind::stdio: return "stdio";
-    case ProgramKind::call: return "call";
-    case ProgramKind::expression: return "expression";
+    case ProgramKind::asserts:
+      return "asserts";
+    case ProgramKind::stdio:
+      return "stdio";
+    case ProgramKind::call:
+      return "call";
+    case ProgramKind::expression:
+      return "expression";
   }
   return "";
 }

@@ -11,10 +11,10 @@ namespace assay::tasks {
 
 // One scored continuation (task-specs 0.6: S, T, greedy, U, L).
 struct ContinuationScore {
-  double logprob = 0;  // S: sum over the scored tokens, nats
-  int64_t tokens = 0;  // T
-  bool greedy = false;  // every scored token is the arg-max
-  bool boundary_merge = false;  // a token straddles context and continuation
+  double logprob = 0;                    // S: sum over the scored tokens, nats
+  int64_t tokens = 0;                    // T
+  bool greedy = false;                   // every scored token is the arg-max
+  bool boundary_merge = false;           // a token straddles context and continuation
   std::optional<double> uncond_logprob;  // U
   std::optional<double> whole_loss;      // L: mean NLL over all tokens of context + continuation
 };
@@ -29,7 +29,13 @@ struct Generation {
 
 // What the sandbox said about one program (task-specs 5.0).
 enum class Verdict {
-  pass, fail_assert, fail_exception, syntax_error, timeout, oom, sandbox_error,
+  pass,
+  fail_assert,
+  fail_exception,
+  syntax_error,
+  timeout,
+  oom,
+  sandbox_error,
 };
 std::string_view verdict_name(Verdict verdict);
 
@@ -46,8 +52,8 @@ struct RollingScore {
 };
 
 struct Outputs {
-  std::vector<ContinuationScore> options;       // choice, partial: one per option
-  std::vector<Generation> generations;          // generate: GenerationRule::samples of them
+  std::vector<ContinuationScore> options;  // choice, partial: one per option
+  std::vector<Generation> generations;     // generate: GenerationRule::samples of them
   // One per program of programs(): generation 0's first. Empty until executed.
   std::vector<Execution> executions;
   std::optional<ContinuationScore> gold_answer;  // generate: the reference answer, teacher-forced

@@ -1,7 +1,8 @@
 // A program a model wrote, and how its result is to be judged: what the harness hands to a sandbox.
 //
 // The candidate's source and the tests are kept apart, because they run in different processes
-// (docs/sandbox.md): the candidate process sees `program` and inputs, never tests or expected values.
+// (docs/sandbox.md): the candidate process sees `program` and inputs, never tests or expected
+// values.
 #pragma once
 
 #include <string>
@@ -34,7 +35,7 @@ struct ProgramCase {
 
 struct ProgramRequest {
   ProgramKind kind = ProgramKind::asserts;
-  std::string program;      // complete source of the candidate
+  std::string program;  // complete source of the candidate
   // asserts: source that defines the names the tests may need beside the candidate's (HumanEval:
   // the prompt with a body `pass`; MBPP: test_setup_code); for the checker only.
   std::string checker_prelude;

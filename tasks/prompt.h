@@ -2,7 +2,8 @@
 // text that was shown, so that it can be printed, hashed and stored.
 //
 // A Prompt is text only (UTF-8). Tokens, BOS and the context/continuation boundary (joint
-// tokenisation, task-specs 0.5) belong to the run; `Length` says what to do when tokens are too many.
+// tokenisation, task-specs 0.5) belong to the run; `Length` says what to do when tokens are too
+// many.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +44,8 @@ struct GenerationRule {
 
 // What to do when prompt and answer exceed max_len tokens.
 enum class TooLong {
-  drop_shots,  // whole exemplars from the end, then text from the left of the query (done by prompt())
+  drop_shots,  // whole exemplars from the end, then text from the left of the query (done by
+               // prompt())
   cut_left,    // the last tokens are kept, whatever they are (lm-eval; done where the tokens are)
 };
 
@@ -67,8 +69,9 @@ struct Prompt {
   std::vector<int> gold_options;
   std::vector<std::string> gold_texts;
 
-  std::vector<std::string> exemplars;  // document ids or "literal:N", in prompt order, after dropping
-  int shots_asked = 0;                 // len(exemplars) + dropped, or fewer where the data has fewer
+  std::vector<std::string>
+      exemplars;        // document ids or "literal:N", in prompt order, after dropping
+  int shots_asked = 0;  // len(exemplars) + dropped, or fewer where the data has fewer
   int shots_used = 0;
   bool truncated = false;  // text was cut from the left of the query
   TooLong too_long = TooLong::drop_shots;

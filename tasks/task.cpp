@@ -39,8 +39,9 @@ void check_group(const Selection& selection, const datasets::DatasetSpec& spec,
   if (std::find(groups.begin(), groups.end(), selection.group) != groups.end()) return;
   std::vector<std::string_view> names(groups.begin(), groups.end());
   std::string near = nearest_word(selection.group, names.data(), names.size());
-  throw_usage("task " + selection.task + " has no group '" + selection.group + "'",
-              near.empty() ? "`assay list tasks --verbose` lists them" : "did you mean " + near + "?");
+  throw_usage(
+      "task " + selection.task + " has no group '" + selection.group + "'",
+      near.empty() ? "`assay list tasks --verbose` lists them" : "did you mean " + near + "?");
 }
 
 std::vector<std::string> metric_names(const TaskFile& file) {
@@ -99,9 +100,9 @@ Task Task::open(const Catalog& catalog, const Selection& selection) {
 
   int k = selection.shots.value_or(file.shots.k);
   if (k < 0) throw_usage("--shots must not be negative");
-  state.exemplars = std::make_unique<ExemplarPool>(file.shots, k, file.name, selection.seed,
-                                                   *file.data, selection.data_root, group,
-                                                   file.split, documents);
+  state.exemplars =
+      std::make_unique<ExemplarPool>(file.shots, k, file.name, selection.seed, *file.data,
+                                     selection.data_root, group, file.split, documents);
   for (const auto& source : state.exemplars->sources()) state.sources.push_back(source);
 
   std::map<std::string, int64_t> next;

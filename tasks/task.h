@@ -34,7 +34,7 @@ struct Selection {
   std::filesystem::path data_root = {};
   std::optional<int> shots = {};        // instead of the task's number
   std::optional<int64_t> max_len = {};  // tokens, instead of the task's context budget
-  int64_t limit = 0;               // most documents; 0 = all
+  int64_t limit = 0;                    // most documents; 0 = all
   // Which ones: hash order over the document ids (nested, unbiased over subjects; default), or the
   // first in file order. Documents are evaluated in file order either way.
   bool limit_first = false;
@@ -61,7 +61,7 @@ class Task {
   int shots() const;                   // asked for
   int64_t max_len() const;             // context budget in tokens; 0 = the model's own maximum
   RequestKind kind() const;
-  bool executes() const;               // programs() must be run before grade()
+  bool executes() const;                  // programs() must be run before grade()
   std::string_view primary_norm() const;  // "sum", "token", ... for choice; "" else
 
   // Scored documents in file order, after filters and `limit`; total() before `limit`.
@@ -80,8 +80,8 @@ class Task {
   // The programs to execute for document i's generated text: one for each generation, in order.
   std::vector<ProgramRequest> programs(size_t i, const std::vector<Generation>& generations) const;
 
-  // All metrics of document i from stored outputs. Outputs that do not fit the task (wrong number of
-  // options, no execution for a program) are an internal error; NaN log-probs set Grade::error.
+  // All metrics of document i from stored outputs. Outputs that do not fit the task (wrong number
+  // of options, no execution for a program) are an internal error; NaN log-probs set Grade::error.
   Grade grade(size_t i, const Outputs& outputs) const;
 
   const AggregationRule& aggregation() const;
@@ -94,7 +94,8 @@ class Task {
   // Changes whenever extraction or grading code changes meaning; stored beside metrics.
   static int scorer_version();
 
-  const std::vector<std::string>& warnings() const;  // counts that differ from the official ones ...
+  const std::vector<std::string>& warnings()
+      const;  // counts that differ from the official ones ...
   const std::vector<datasets::SourceFile>& sources() const;
 
   struct State;  // for this room alone (task_state.h)

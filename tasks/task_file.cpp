@@ -175,8 +175,8 @@ std::vector<TextMetric> read_metrics(json::Value value, const answers::Extractio
   if (!value.exists()) return metrics;
   value.for_each_member([&](std::string_view name, json::Value rule) {
     KeyReader keys(rule);
-    for (const char* key : {"prepare", "extract", "clean", "none", "compare", "ignore", "ignore_case",
-                            "ignore_punctuation"}) {
+    for (const char* key : {"prepare", "extract", "clean", "none", "compare", "ignore",
+                            "ignore_case", "ignore_punctuation"}) {
       keys.optional(key);
     }
     keys.finish();
@@ -245,8 +245,8 @@ std::string template_digest_of(json::Value root) {
   json::Writer out;
   out.begin_object();
   root.for_each_member([&](std::string_view key, json::Value value) {
-    for (const char* other : {"title", "row", "section", "summary", "card", "data", "variants", "base",
-                              "order", "shots", "max_len", "primary"}) {
+    for (const char* other : {"title", "row", "section", "summary", "card", "data", "variants",
+                              "base", "order", "shots", "max_len", "primary"}) {
       if (key == other) return;
     }
     out.key(key).value(value);
@@ -293,13 +293,15 @@ void check(const TaskFile& file, json::Value root) {
       need(!file.metrics.empty() || file.execution.has_value(),
            "a generate task needs \"metrics\" or \"execute\"");
       break;
-    case RequestKind::rolling: break;
+    case RequestKind::rolling:
+      break;
   }
   if (file.kind == RequestKind::choice || file.kind == RequestKind::partial) {
     need(!file.gold.field.empty(), "\"gold\" is missing");
     const std::string& norm = file.choice.primary;
     if (norm == "whole") need(file.choice.whole, "primary \"whole\" needs \"whole\": true");
-    if (norm == "uncond") need(file.choice.uncond.has_value(), "primary \"uncond\" needs \"uncond\"");
+    if (norm == "uncond")
+      need(file.choice.uncond.has_value(), "primary \"uncond\" needs \"uncond\"");
   }
 }
 
@@ -373,9 +375,9 @@ std::shared_ptr<const TaskFile> parse_task_file(json::Document merged, const std
   } else if (file->kind == RequestKind::rolling) {
     file->primary_metric = "bits_per_byte";
   } else {
-    file->primary_metric = file->execution ? "pass@1" : file->metrics.empty()
-                                                            ? ""
-                                                            : file->metrics.front().name;
+    file->primary_metric = file->execution         ? "pass@1"
+                           : file->metrics.empty() ? ""
+                                                   : file->metrics.front().name;
     if (primary.exists()) {
       bool known = primary.string() == file->primary_metric;
       for (const TextMetric& metric : file->metrics) known |= metric.name == primary.string();

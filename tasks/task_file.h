@@ -25,8 +25,8 @@ namespace assay::tasks {
 // A field computed from others: one text, or a list made from each element of a list.
 struct DerivedField {
   std::string name;
-  std::string each;     // name of a list, or ""
-  Template value;       // sees {{text}}, {{letter}}, {{number}} of the element with `each`
+  std::string each;  // name of a list, or ""
+  Template value;    // sees {{text}}, {{letter}}, {{number}} of the element with `each`
   std::string literal_list_where;
   std::optional<FieldValue> literal;  // a constant
 };
@@ -44,25 +44,25 @@ struct ShotsRule {
   };
   Pick pick = Pick::none;
   int k = 0;
-  std::string from;              // split
+  std::string from;  // split
   std::vector<int64_t> rows;
   std::vector<Fields> literal;
-  std::string within;            // field that must be equal in document and exemplar; "" = none
-  bool across_groups = false;    // the pool is the whole split, not only the document's group
-  bool predecessors = false;     // siblings: only those before the document
-  bool exclude = false;          // documents that serve as exemplars are not scored
-  bool keep_identical = false;   // an exemplar equal to the document may stay
-  int extra = 0;                 // random: draw k + extra, then drop rows equal to the document
-  uint32_t seed = 1234;          // random
+  std::string within;           // field that must be equal in document and exemplar; "" = none
+  bool across_groups = false;   // the pool is the whole split, not only the document's group
+  bool predecessors = false;    // siblings: only those before the document
+  bool exclude = false;         // documents that serve as exemplars are not scored
+  bool keep_identical = false;  // an exemplar equal to the document may stay
+  int extra = 0;                // random: draw k + extra, then drop rows equal to the document
+  uint32_t seed = 1234;         // random
   std::shared_ptr<const ShotsRule> fallback;  // for data roots that are another collection
-  std::string digest;            // of the rule's JSON
+  std::string digest;                         // of the rule's JSON
 };
 
 struct ChoiceRule {
-  std::string options;           // field: list of option texts; "" for a fixed list
+  std::string options;  // field: list of option texts; "" for a fixed list
   std::vector<std::string> fixed_options;
-  Template continuation;         // sees letter, number, text of the option; without lead space
-  std::string primary = "sum";   // normaliser of the headline
+  Template continuation;        // sees letter, number, text of the option; without lead space
+  std::string primary = "sum";  // normaliser of the headline
   bool whole = false;
   std::optional<Template> uncond;
 };
@@ -81,11 +81,11 @@ struct TextMetric {
 };
 
 struct ExecutionRule {
-  Template kind;     // "asserts", "stdio", "call" or "expression"
+  Template kind;  // "asserts", "stdio", "call" or "expression"
   Template program, prelude, reference, tests, entry_point;
-  std::string inputs, expected;            // fields (texts) of the cases
-  std::vector<Filter> clean;               // on the generated text, which templates see as completion
-  std::string expression;                  // CRUXEval: "input" or "output", how to find the answer
+  std::string inputs, expected;  // fields (texts) of the cases
+  std::vector<Filter> clean;     // on the generated text, which templates see as completion
+  std::string expression;        // CRUXEval: "input" or "output", how to find the answer
   double seconds = 10;
 };
 

@@ -13,13 +13,15 @@ namespace assay::tasks {
 namespace {
 
 bool finite(const ContinuationScore& score) {
-  return std::isfinite(score.logprob) && (!score.uncond_logprob || std::isfinite(*score.uncond_logprob)) &&
+  return std::isfinite(score.logprob) &&
+         (!score.uncond_logprob || std::isfinite(*score.uncond_logprob)) &&
          (!score.whole_loss || std::isfinite(*score.whole_loss));
 }
 
 // Index of the largest value, the lowest of equal ones.
 size_t arg_max(const std::vector<double>& values, bool& tie) {
-  size_t best = static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+  size_t best =
+      static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
   tie = std::count(values.begin(), values.end(), values[best]) > 1;
   return best;
 }
@@ -29,8 +31,7 @@ double bits_per_byte(double logprob, int64_t bytes) {
 }
 
 // Lengths of empty options count as 1, so that no score is a quotient by zero.
-double normalised(const std::string& norm, const ContinuationScore& score,
-                         const Option& option) {
+double normalised(const std::string& norm, const ContinuationScore& score, const Option& option) {
   auto length = [](int64_t n) { return static_cast<double>(std::max<int64_t>(n, 1)); };
   if (norm == "sum") return score.logprob;
   if (norm == "token") return score.logprob / length(score.tokens);
@@ -41,7 +42,7 @@ double normalised(const std::string& norm, const ContinuationScore& score,
 }
 
 void grade_options(const TaskFile& file, const Prompt& prompt, const Outputs& outputs,
-                          Grade& grade) {
+                   Grade& grade) {
   const auto& scores = outputs.options;
   if (scores.size() != prompt.options.size()) {
     throw_internal(std::to_string(scores.size()) + " scores for " +
@@ -60,8 +61,8 @@ void grade_options(const TaskFile& file, const Prompt& prompt, const Outputs& ou
   if (file.choice.uncond) norms.emplace_back("uncond");
   if (file.choice.whole) norms.emplace_back("whole");
   auto is_gold = [&](size_t o) {
-    return std::count(prompt.gold_options.begin(), prompt.gold_options.end(),
-                      static_cast<int>(o)) > 0;
+    return std::count(prompt.gold_options.begin(), prompt.gold_options.end(), static_cast<int>(o)) >
+           0;
   };
   for (const std::string& norm : norms) {
     std::vector<double> values;
@@ -103,7 +104,7 @@ void grade_options(const TaskFile& file, const Prompt& prompt, const Outputs& ou
 }
 
 void grade_texts(const TaskFile& file, const Prompt& prompt, const Fields& fields,
-                        const Outputs& outputs, Grade& grade) {
+                 const Outputs& outputs, Grade& grade) {
   size_t samples = static_cast<size_t>(file.generation.samples);
   if (outputs.generations.size() != samples) {
     throw_internal(std::to_string(outputs.generations.size()) + " generations, " +
@@ -178,9 +179,8 @@ Grade Task::grade(size_t i, const Outputs& outputs) const {
       break;
     }
     case RequestKind::partial:
-      prompt.options.assign(
-          file.contexts.size(),
-          make_option(file.choice.continuation.render(fields), file.lead_space));
+      prompt.options.assign(file.contexts.size(),
+                            make_option(file.choice.continuation.render(fields), file.lead_space));
       prompt.gold_options = s.gold_options(fields, prompt.options.size());
       grade_options(file, prompt, outputs, grade);
       break;

@@ -37,8 +37,8 @@ class Fitter {
   Fitter(const Task::State& state, const TokenCounter& count, int64_t budget)
       : state_(state), count_(count), budget_(budget) {}
 
-  // Whether beginning + rest is at most `budget` tokens. A token of these tokenizers is at least one
-  // byte, so that bytes bound tokens; a beginning is counted once and joined with a few bytes'
+  // Whether beginning + rest is at most `budget` tokens. A token of these tokenizers is at least
+  // one byte, so that bytes bound tokens; a beginning is counted once and joined with a few bytes'
   // allowance for the token at the seam.
   bool fits(const std::string& beginning, const std::string& rest) const {
     constexpr int64_t kSeam = 16, kBos = 1;
@@ -149,7 +149,9 @@ std::vector<int> Task::State::gold_options(const Fields& fields, size_t options)
   };
   std::vector<int> golds;
   switch (rule.form) {
-    case GoldForm::index: golds.push_back(static_cast<int>(fields.integer(rule.field))); break;
+    case GoldForm::index:
+      golds.push_back(static_cast<int>(fields.integer(rule.field)));
+      break;
     case GoldForm::letter: {
       const std::string& letter = fields.string(rule.field);
       if (letter.empty()) return {};

@@ -86,9 +86,15 @@ class Renderer {
   void render(const std::vector<Node>& nodes, const Fields& fields, std::string& out) const {
     for (const Node& node : nodes) {
       switch (node.kind) {
-        case Kind::literal: out += node.text; break;
-        case Kind::variable: out += variable(node, fields); break;
-        case Kind::section: section(node, fields, out); break;
+        case Kind::literal:
+          out += node.text;
+          break;
+        case Kind::variable:
+          out += variable(node, fields);
+          break;
+        case Kind::section:
+          section(node, fields, out);
+          break;
         case Kind::inverted:
           if (is_empty(fields.find(node.text))) render(node.children, fields, out);
           break;

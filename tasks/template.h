@@ -2,7 +2,8 @@
 //
 //   {{name}}                     the field as text; an unknown field is an error
 //   {{name|strip|join:, }}       through filters (tasks/filters.h), left to right
-//   {{#name}} .. {{/name}}       a list: once per element, with {{letter}} (A, B ..), {{number}} (1,
+//   {{#name}} .. {{/name}}       a list: once per element, with {{letter}} (A, B ..), {{number}}
+//   (1,
 //                                2 ..) and {{text}}; any other value: once if it is not empty
 //   {{^name}} .. {{/name}}       if it is empty, null or absent
 //

@@ -118,13 +118,27 @@ Extraction::Result Extraction::apply(std::string_view generated, const Fields& f
   for (const auto& way : ways_) {
     using Kind = Way::Kind;
     switch (way->kind) {
-      case Kind::first: found = match(text, way->argument.render(fields), false); break;
-      case Kind::last: found = match(text, way->argument.render(fields), true); break;
-      case Kind::after: found = after(text, way->argument.render(fields), false); break;
-      case Kind::after_last: found = after(text, way->argument.render(fields), true); break;
-      case Kind::function: found = way->function(text, fields); break;
-      case Kind::whole: found = text; break;
-      case Kind::first_line: found = text.substr(0, text.find('\n')); break;
+      case Kind::first:
+        found = match(text, way->argument.render(fields), false);
+        break;
+      case Kind::last:
+        found = match(text, way->argument.render(fields), true);
+        break;
+      case Kind::after:
+        found = after(text, way->argument.render(fields), false);
+        break;
+      case Kind::after_last:
+        found = after(text, way->argument.render(fields), true);
+        break;
+      case Kind::function:
+        found = way->function(text, fields);
+        break;
+      case Kind::whole:
+        found = text;
+        break;
+      case Kind::first_line:
+        found = text.substr(0, text.find('\n'));
+        break;
     }
     if (found) break;
   }

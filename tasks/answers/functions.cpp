@@ -9,7 +9,8 @@ namespace assay::tasks::answers {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, ExtractFunction>, 1> kFunctions{{
-    {"whole", [](std::string_view text, const Fields&) { return std::optional(std::string(text)); }},
+    {"whole",
+     [](std::string_view text, const Fields&) { return std::optional(std::string(text)); }},
 }};
 
 }  // namespace
@@ -21,8 +22,9 @@ ExtractFunction find_extract_function(std::string_view name, const std::string& 
     names[i] = kFunctions[i].first;
   }
   std::string near = nearest_word(name, names.data(), names.size());
-  throw_bad_input("no extraction function '" + std::string(name) + "'", where,
-                  near.empty() ? "tasks/answers/functions.cpp holds them" : "did you mean " + near + "?");
+  throw_bad_input(
+      "no extraction function '" + std::string(name) + "'", where,
+      near.empty() ? "tasks/answers/functions.cpp holds them" : "did you mean " + near + "?");
 }
 
 }  // namespace assay::tasks::answers

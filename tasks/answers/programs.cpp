@@ -10,8 +10,8 @@ namespace assay::tasks::answers {
 namespace {
 
 ProgramKind parse_kind(const std::string& name, const Fields& fields) {
-  for (ProgramKind kind : {ProgramKind::asserts, ProgramKind::stdio, ProgramKind::call,
-                           ProgramKind::expression}) {
+  for (ProgramKind kind :
+       {ProgramKind::asserts, ProgramKind::stdio, ProgramKind::call, ProgramKind::expression}) {
     if (program_kind_name(kind) == name) return kind;
   }
   throw_bad_input("'" + name + "' is no kind of execution", std::string(fields.document_id()),

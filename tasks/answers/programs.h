@@ -8,8 +8,8 @@
 
 namespace assay::tasks::answers {
 
-// Templates of the rule see all fields of the document, and {{completion}}: the generated text after
-// the rule's "clean" filters.
+// Templates of the rule see all fields of the document, and {{completion}}: the generated text
+// after the rule's "clean" filters.
 ProgramRequest make_program(const ExecutionRule& rule, const Fields& fields,
                             std::string_view generated);
 

@@ -8,6 +8,7 @@
 namespace assay::tasks::answers {
 
 // A pattern that does not compile is bad_input at `where`.
-const re2::RE2& compiled(const std::string& pattern, const std::string& where = "regular expression");
+const re2::RE2& compiled(const std::string& pattern,
+                         const std::string& where = "regular expression");
 
 }  // namespace assay::tasks::answers

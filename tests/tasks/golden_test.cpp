@@ -1,5 +1,5 @@
-// The six worked examples of the task specifications, byte for byte, by their published digests, and
-// the order-of-exemplars vectors. The prompts are built from the publishers' files.
+// The six worked examples of the task specifications, byte for byte, by their published digests,
+// and the order-of-exemplars vectors. The prompts are built from the publishers' files.
 #include <gtest/gtest.h>
 
 #include "base/digest.h"
@@ -37,8 +37,7 @@ TEST_P(GoldenPrompt, BytesAndDigest) {
   auto root = shared_datasets(golden.task);
   if (!root) GTEST_SKIP() << missing_shared(golden.task);
   Catalog catalog;
-  Task task =
-      Task::open(catalog, {.task = golden.task, .group = golden.group, .data_root = *root});
+  Task task = Task::open(catalog, {.task = golden.task, .group = golden.group, .data_root = *root});
   Prompt prompt = task.prompt(find_document(task, golden.field, golden.part));
   EXPECT_EQ(prompt.context.size(), golden.bytes) << prompt.context;
   EXPECT_EQ(sha256_hex(prompt.context), golden.sha256) << prompt.context;
@@ -62,10 +61,20 @@ INSTANTIATE_TEST_SUITE_P(
                "0a1d835dab5c7ebfb5a0c10d7b4e7cca1610c5bc8aea9f142fbf5c3ee4e319bb", kLetters},
         Golden{"cmmlu", "anatomy", "question", "从脑干背侧出脑的脑神经是", 694,
                "0c89c0d5362b4e3c81bc401e5b97bb37d0cef2a6e45ae8d61d6d3e0f94c84ba3", kLetters},
-        Golden{"gsm8k", "", "question", "Indras has 6 letters in her name.", 3227,
-               "84c009043072c2955dadd226314353c42988a2795876f4a374a72b7b76504add", {}},
-        Golden{"humaneval", "", "task_id", "HumanEval/83", 162,
-               "95756b802178f59a46858750c8ad466939feb5b7d482afdf98a9b61b8bf88742", {}}),
+        Golden{"gsm8k",
+               "",
+               "question",
+               "Indras has 6 letters in her name.",
+               3227,
+               "84c009043072c2955dadd226314353c42988a2795876f4a374a72b7b76504add",
+               {}},
+        Golden{"humaneval",
+               "",
+               "task_id",
+               "HumanEval/83",
+               162,
+               "95756b802178f59a46858750c8ad466939feb5b7d482afdf98a9b61b8bf88742",
+               {}}),
     [](const auto& info) { return std::string(info.param.task); });
 
 // The worked example's item is not in the sample of the validation set; it is made here.
@@ -137,8 +146,7 @@ TEST(PythonSampler, PublishedVectors) {
     return both;
   };
   using Both = std::vector<List>;
-  EXPECT_EQ(draws(2251, 25),
-            (Both{{1805, 478, 30, 371, 143}, {1908, 280, 364, 2109, 188}}));
+  EXPECT_EQ(draws(2251, 25), (Both{{1805, 478, 30, 371, 143}, {1908, 280, 364, 2109, 188}}));
   EXPECT_EQ(draws(1119, 25), (Both{{902, 239, 15, 185, 71}, {954, 140, 182, 1054, 94}}));
   EXPECT_EQ(draws(39905, 11),
             (Both{{28883, 7657, 490, 5940, 38156}, {2019, 1038, 22681, 31735, 30379}}));
