@@ -118,8 +118,8 @@ struct StdioTests {
 // Python's ==, a tuple result counting as a list. Every case is a fresh pair of processes.
 struct FunctionTests {
   std::string solution;
-  std::string function;  // "name", or "Solution().name"-style: method of a Solution instance if the
-                         // program defines class Solution, else a module-level function
+  // A method of Solution() if the program defines class Solution, else a module-level function.
+  std::string function;
   CaseSource source;
 };
 
@@ -168,7 +168,8 @@ struct Verdict {
   int64_t stdout_bytes = 0;  // written in all, up to the limit
   int64_t stderr_bytes = 0;
 
-  double wall_ms = 0;  // from handing over the program to its end, of the deciding attempt
+  // Summed over the cases of a CaseSource; retried attempts are only in `attempts`.
+  double wall_ms = 0;  // from handing over the program to its end
   double cpu_ms = 0;   // candidate and checker, user and system
   int64_t peak_kib = 0;
   int candidate_exit = -1;   // exit status, -1 if it did not exit by itself
@@ -198,6 +199,7 @@ struct Options {
   std::optional<Level> force_level;
   // Programs judged at the same time; 0: half of the processors, at least one.
   int workers = 0;
+  // The interpreter; one outside /usr brings the directory above its bin/ into the sandbox.
   std::string python = "/usr/bin/python3";
 };
 

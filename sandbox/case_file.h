@@ -1,0 +1,28 @@
+// Programs as lines of JSON, for using the sandbox on its own (assay sandbox run CASES.jsonl).
+//
+// A line: {"id", "kind": "call" | "stdio", "prompt", "completion", "test", "entry_point",
+// "solution_names": [..], "stdin", "expected_stdout",
+// "limits": {"time_s", "memory_mb", "processes", "output_kb"}}. The program is prompt + completion;
+// members that are missing are empty, limits that are missing are the defaults; other members are
+// ignored. time_s limits the wall clock and the processor time alike.
+#pragma once
+
+#include <string>
+
+#include "base/json.h"
+#include "sandbox/sandbox.h"
+
+namespace assay::sandbox {
+
+struct NamedProgram {
+  std::string id;
+  Program program;
+};
+
+// Throws Error(bad_input) naming file and line.
+NamedProgram read_case(json::Value line);
+
+// {"id": .., then the members of Verdict::json()}, without a line feed.
+std::string result_line(const std::string& id, const Verdict& verdict);
+
+}  // namespace assay::sandbox

@@ -1,0 +1,47 @@
+// What a server process needs to put a forked child into its sandbox; loaded into CPython by
+// ctypes.
+//
+// Plain C interface without Python's API, so that one library serves every CPython 3. Runs inside
+// the outer sandbox (launch.cpp), between fork and the first byte of untrusted code. Every step
+// either succeeds or names itself; a child whose set-up failed never sees a program.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+enum GuardFlag : uint32_t {
+  kGuardNamespaces = 1,  // own pid, mount and user namespace for every program
+  kGuardOwnSignals = 2,  // signals only to the own process (where no pid namespace hides others)
+};
+
+// Limits of one program; the layout is mirrored in python/server.py.
+struct GuardLimits {
+  uint64_t address_space_bytes;
+  uint64_t cpu_seconds;
+  uint64_t processes;
+  uint64_t files_bytes;
+  uint64_t file_bytes;
+  uint64_t files;
+  uint64_t descriptors;
+  uint64_t stack_bytes;
+};
+
+// Once per server: takes a seccomp program (array of sock_filter), the directory programs may
+// write below, and, for bare mode, a NUL-separated list of paths that they may read.
+// Returns 0, or an errno value with the failed step in `error`.
+int guard_configure(uint32_t flags, const void* filter, uint32_t filter_bytes,
+                    const char* writable_directory, const char* readable, uint32_t readable_bytes,
+                    char* error, size_t error_size);
+
+// In the server, before fork: the next child is process 1 of a new pid namespace.
+int guard_new_pid_namespace();
+// After fork: further children are wanted in the server's own namespace again; `self` is a pidfd
+// of the server.
+int guard_restore_pid_namespace(int self);
+
+// In the child: gives up everything. Descriptors 0 to keep_below-1 stay open. 0, or an errno value.
+int guard_enter(const GuardLimits* limits, uint32_t keep_below, char* error, size_t error_size);
+
+}  // extern "C"

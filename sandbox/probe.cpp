@@ -1,0 +1,153 @@
+#include "sandbox/probe.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "sandbox/embedded.h"
+#include "sandbox/guard/landlock.h"
+
+namespace assay::sandbox {
+namespace {
+
+std::string describe(const Verdict& verdict) {
+  std::string text(outcome_name(verdict.outcome));
+  if (!verdict.reason.empty()) text += " (" + verdict.reason + ")";
+  if (!verdict.detail.empty()) text += ": " + utf8::printable(verdict.detail);
+  if (!verdict.stdout_text.empty()) text += "; " + utf8::printable(verdict.stdout_text);
+  if (!verdict.stderr_text.empty()) text += "; " + utf8::printable(verdict.stderr_text);
+  return text;
+}
+
+// Runs programs through the whole machinery: one that tries to get out, one that must pass and one
+// that must not.
+void prove(Shared& shared, const std::string& canary) {
+  Worker worker(shared, 0);
+  const bool forks = shared.environment.level == Level::a;
+  Program program;
+  program.limits.cpu_seconds = 20;
+  program.tests = StdioTests{"CANARY = '" + canary + "'\nFORKS = " + (forks ? "True" : "False") +
+                                 "\n" + std::string(embedded::probe),
+                             cases({{"", "done\n"}}), nullptr, false};
+  const Verdict denied = worker.judge(program);
+  if (!denied.passed()) {
+    throw_resource("a forbidden act was not refused or a program does not run: " + describe(denied),
+                   "sandbox probe");
+  }
+  CallTests tests;
+  tests.solution = "def twice(x):\n    return 2 * x\n";
+  tests.tests = "def check(candidate):\n    assert candidate(21) == 42\n";
+  tests.entry_point = "twice";
+  program.tests = tests;
+  const Verdict right = worker.judge(program);
+  if (!right.passed()) {
+    throw_resource("a correct program does not pass: " + describe(right), "sandbox probe");
+  }
+  tests.solution = "def twice(x):\n    return x\n";
+  program.tests = tests;
+  const Verdict wrong = worker.judge(program);
+  if (wrong.outcome != Outcome::fail || wrong.reason != "wrong_answer") {
+    throw_resource("a wrong program does not fail: " + describe(wrong), "sandbox probe");
+  }
+}
+
+Established try_level(Level level, const Options& options) {
+  Established made;
+  Probe& probe = made.probe;
+  probe.level = level;
+  made.directory = std::make_unique<TemporaryDirectory>("assay-sandbox");
+  // Passable for the user id that programs run under, readable for none but us.
+  chmod(made.directory->path().c_str(), 0711);
+  const fs::path canary = made.directory->path() / "canary";
+  write_file_atomically(canary, "secret");
+  chmod(canary.c_str(), 0666);
+
+  made.shared = std::make_unique<Shared>();
+  Shared& shared = *made.shared;
+  probe.landlock_abi = landlock::abi();
+  if (level == Level::a) {
+    std::string reason;
+    shared.groups = ControlGroups::find(reason);
+    if (!shared.groups) throw_resource(reason, "control groups");
+    probe.cgroup_version = shared.groups->version();
+    probe.cgroup_memory = probe.cgroup_pids = true;
+    probe.cgroup_cpu = shared.groups->has_cpu();
+  } else if (level == Level::c && probe.landlock_abi == 0) {
+    throw_resource("the kernel has no Landlock (needs Linux 5.13 with landlock among its LSMs)",
+                   "Landlock");
+  }
+  shared.environment = make_environment(level, options.python);
+  shared.environment.directory = made.directory->path();
+  shared.candidates = std::make_unique<Server>(shared.environment, Role::candidate);
+  shared.checkers = std::make_unique<Server>(shared.environment, Role::checker);
+  prove(shared, canary);
+  fs::remove(canary);
+  if (level != Level::c) made.directory.reset();
+
+  probe.user_namespace = probe.pid_namespace = probe.mount_namespace = probe.network_namespace =
+      level != Level::c;
+  probe.seccomp = true;
+  probe.other_user = shared.environment.first_user != 0;
+  probe.forks_refused = level != Level::a;
+  probe.numpy = shared.candidates->has_numpy();
+  probe.python_version = shared.candidates->python_version();
+  return made;
+}
+
+}  // namespace
+
+Established establish(const Options& options) {
+  std::vector<std::string> missing;
+  for (const Level level : {Level::a, Level::b, Level::c}) {
+    if (options.force_level ? level != *options.force_level : level > options.minimum_level) {
+      continue;
+    }
+    try {
+      Established made = try_level(level, options);
+      made.probe.missing = std::move(missing);
+      return made;
+    } catch (const Error& error) {
+      missing.push_back("level " + std::string(level_name(level)) + ": " + error.what());
+    }
+  }
+  std::string all;
+  for (const std::string& line : missing) all += (all.empty() ? "" : "; ") + line;
+  if (options.force_level && *options.force_level > options.minimum_level) {
+    all = "level " + std::string(level_name(*options.force_level)) +
+          " is below the minimum level " + std::string(level_name(options.minimum_level));
+  }
+  throw_resource("programs cannot be isolated well enough here, so none was run: " + all, "sandbox",
+                 "allow user namespaces or Landlock, or run on another machine; docs/sandbox.md");
+}
+
+std::string_view level_name(Level level) {
+  return level == Level::a ? "A" : level == Level::b ? "B" : "C";
+}
+
+std::optional<Level> parse_level(std::string_view name) {
+  if (name == "A" || name == "a") return Level::a;
+  if (name == "B" || name == "b") return Level::b;
+  if (name == "C" || name == "c") return Level::c;
+  return std::nullopt;
+}
+
+std::string Probe::json() const {
+  json::Writer writer;
+  writer.begin_object();
+  writer.member("level", level_name(level));
+  writer.member("user_namespace", user_namespace).member("pid_namespace", pid_namespace);
+  writer.member("mount_namespace", mount_namespace).member("network_namespace", network_namespace);
+  writer.member("cgroup_version", cgroup_version).member("cgroup_memory", cgroup_memory);
+  writer.member("cgroup_pids", cgroup_pids).member("cgroup_cpu", cgroup_cpu);
+  writer.member("landlock_abi", landlock_abi).member("seccomp", seccomp);
+  writer.member("other_user", other_user).member("forks_refused", forks_refused);
+  writer.member("numpy", numpy).member("python", python_version);
+  writer.key("missing").begin_array();
+  for (const std::string& line : missing) writer.value(line);
+  writer.end_array().end_object();
+  return writer.take();
+}
+
+}  // namespace assay::sandbox

@@ -1,0 +1,21 @@
+// Directories that a hostile program wrote into: how much is there, and emptying them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace assay::sandbox {
+
+struct Usage {
+  int64_t bytes = 0;
+  int64_t entries = 0;
+};
+
+// Counts allocated bytes and entries; stops beyond `max_entries` entries.
+Usage directory_usage(const std::filesystem::path& directory, int64_t max_entries);
+
+// Removes everything below `directory`, however deep, whatever its modes, following no link. False
+// if something is left.
+bool purge_directory(const std::filesystem::path& directory);
+
+}  // namespace assay::sandbox
