@@ -27,6 +27,16 @@ void adapt_drop(Fields& fields, const Place& place);
 //   test_kind  "stdin" or "functional"; func_name  "" where there is none
 void adapt_livecodebench(Fields& fields, const Place& place);
 
+// "race-passage": a RACE file as one document, as lm-eval asks it: `question`, `choices` and
+// `answer` (0-based) of the last question, and `earlier`, a list of the questions before it with
+// their answers: "Question: {q}\nAnswer: {a}\n", or, for one that ends in the blank "  _  .", the
+// sentence with the answer filled in.
+void adapt_race_passage(Fields& fields, const Place& place);
+
+// The row adapter of that name, or nullptr.
+using RowAdapter = void (*)(Fields& fields, const Place& place);
+RowAdapter find_adapter(std::string_view name);
+
 // "agieval-prompts": few_shot_prompts.csv, one column a task; the cells are Python dicts. Records
 // of the task `group` in the file's order, with the dict's members and `explanation`.
 void read_agieval_prompts(std::string_view text, const std::string& where, const std::string& group,

@@ -76,7 +76,7 @@ class Loader {
   Loader(const DatasetSpec& spec, const fs::path& root, const SplitLayout& split, Split& out)
       : spec_(spec), root_(root), split_(split), out_(out) {
     for (const FieldRule& rule : split_.fields) {
-      for (const Way& way : rule.ways()) used_.emplace_back(way.first_member());
+      for (const Way* way : rule.ways()) used_.emplace_back(way->first_member());
     }
   }
 
@@ -183,8 +183,7 @@ class Loader {
       if (it == document.fields.end()) place.fail("row lacks \"" + condition.field + "\"");
       if (!in_range(it->second, condition)) return;
     }
-    if (split_.adapter == "drop") adapt_drop(document.fields, place);
-    if (split_.adapter == "livecodebench") adapt_livecodebench(document.fields, place);
+    if (!split_.adapter.empty()) find_adapter(split_.adapter)(document.fields, place);
     check_answer(document.fields, place);
     if (!split_.cluster.empty()) document.cluster = fill_template(split_.cluster, document);
     document.content_hash = sha256_hex(canonical_json(document.fields));

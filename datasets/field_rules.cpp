@@ -30,7 +30,7 @@ FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)
     rule.for_each_element(way);
     return;
   }
-  static constexpr std::array<std::pair<std::string_view, Kind>, 12> kKinds = {{
+  static constexpr std::array<std::pair<std::string_view, Kind>, 15> kKinds = {{
       {"way", Kind::way},
       {"first_of", Kind::first_of},
       {"letter", Kind::letter},
@@ -40,6 +40,9 @@ FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)
       {"join", Kind::join},
       {"without", Kind::without},
       {"unquoted", Kind::unquoted},
+      {"before", Kind::before},
+      {"after", Kind::after},
+      {"element", Kind::element},
       {"python_list", Kind::python_list},
       {"json", Kind::json},
       {"constant", Kind::constant},
@@ -48,6 +51,11 @@ FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)
   rule.for_each_member([&](std::string_view key, json::Value v) {
     if (key == "optional") {
       optional_ = v.boolean();
+      return;
+    }
+    if (key == "default") {
+      default_ = field_of(v);
+      optional_ = true;
       return;
     }
     const auto* it =
@@ -67,8 +75,14 @@ FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)
         if (v.size() != 2) v.fail("takes two ways");
         v.for_each_element(way);
         break;
+      case Kind::element:
+        if (v.size() != 2) v.fail("takes a rule for the list and one for the position");
+        v.for_each_element([&](json::Value inner) { inner_.emplace_back(name_, inner); });
+        break;
       case Kind::join:
       case Kind::without:
+      case Kind::before:
+      case Kind::after:
         if (v.size() != 2) v.fail("takes a way and a text");
         way(v[0]);
         argument_ = v[1].string();
@@ -100,6 +114,15 @@ int64_t FieldRule::read_integer(const Place& place) const {
   place.fail("\"" + ways_[0].text() + "\" is not an integer: \"" + text_of(value) + "\"");
 }
 
+std::vector<const Way*> FieldRule::ways() const {
+  std::vector<const Way*> all;
+  for (const Way& way : ways_) all.push_back(&way);
+  for (const FieldRule& rule : inner_) {
+    for (const Way* way : rule.ways()) all.push_back(way);
+  }
+  return all;
+}
+
 std::optional<FieldValue> FieldRule::apply(const Place& place) const {
   if (kind_ == Kind::constant) return constant_;
   if (kind_ == Kind::first_of || optional_) {
@@ -107,10 +130,10 @@ std::optional<FieldValue> FieldRule::apply(const Place& place) const {
     for (const Way& way : ways_) {
       FieldValue value = way.read(place, &found);
       if (found && kind_ == Kind::first_of) return value;
-      if (!found && kind_ != Kind::first_of) return std::nullopt;
+      if (!found && kind_ != Kind::first_of) return default_;
     }
     if (!found) {
-      if (optional_) return std::nullopt;
+      if (optional_) return default_;
       place.fail("has none of the members that \"" + name_ + "\" is read from");
     }
   }
@@ -153,6 +176,26 @@ std::optional<FieldValue> FieldRule::apply(const Place& place) const {
       auto list = as_list(ways_[0].read(place), place, ways_[0]);
       std::erase(list, argument_);
       return list;
+    }
+    case Kind::before: {
+      const std::string text = read_text(0, place);
+      return text.substr(0, text.find(argument_));
+    }
+    case Kind::after: {
+      const std::string text = read_text(0, place);
+      const size_t at = text.find(argument_);
+      return at == std::string::npos ? std::string() : text.substr(at + argument_.size());
+    }
+    case Kind::element: {
+      const auto list = inner_[0].apply(place), at = inner_[1].apply(place);
+      const auto* texts = list ? std::get_if<std::vector<std::string>>(&*list) : nullptr;
+      const auto* position = at ? std::get_if<int64_t>(&*at) : nullptr;
+      if (!texts || !position) place.fail("\"" + name_ + "\" needs a list and a position");
+      if (*position < 0 || static_cast<size_t>(*position) >= texts->size()) {
+        place.fail("\"" + name_ + "\": position " + std::to_string(*position) + " in a list of " +
+                   std::to_string(texts->size()));
+      }
+      return (*texts)[static_cast<size_t>(*position)];
     }
     case Kind::unquoted: {
       std::string text = read_text(0, place);

@@ -14,8 +14,13 @@
 //                                    (a second level of csv quoting; other text stays as it is)
 //   {"python_list": w}               text that is a Python list literal
 //   {"json": w}                      text that is JSON
+//   {"before": [w, mark]}            text before the first mark; the whole text if there is none
+//   {"after": [w, mark]}             text after the first mark, as it is; "" if there is none
+//   {"element": [rule, rule]}        of the list that the first rule makes, the element at the
+//                                    position that the second makes
 //   {"constant": value}
-// A rule object may say "optional": true: the field is left out where the way leads nowhere.
+// A rule object may say "optional": true (the field is left out where the way leads nowhere) or
+// "default": value (which then stands there).
 #pragma once
 
 #include <map>
@@ -36,8 +41,8 @@ class FieldRule {
   const std::string& name() const { return name_; }
   // The field's value, or nothing for an optional one that is absent. Errors name place.where.
   std::optional<FieldValue> apply(const Place& place) const;
-  // Top-level members of the record that this rule reads.
-  const std::vector<Way>& ways() const { return ways_; }
+  // The ways that this rule reads, those of rules inside it included.
+  std::vector<const Way*> ways() const;
 
  private:
   enum class Kind {
@@ -51,6 +56,9 @@ class FieldRule {
     join,
     without,
     unquoted,
+    before,
+    after,
+    element,
     python_list,
     json,
     constant,
@@ -63,7 +71,9 @@ class FieldRule {
   Kind kind_ = Kind::way;
   std::vector<Way> ways_;
   std::string argument_;  // separator, or the text to leave out
+  std::vector<FieldRule> inner_;
   FieldValue constant_;
+  std::optional<FieldValue> default_;
   bool optional_ = false;
 };
 

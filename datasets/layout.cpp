@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "datasets/adapters.h"
 #include "datasets/files.h"
 
 namespace assay::datasets {
@@ -96,7 +97,7 @@ void apply_keys(json::Value object, SplitLayout& out) {
   }
   out.records = object.string_or("records", out.records);
   out.adapter = object.string_or("adapter", out.adapter);
-  if (!out.adapter.empty() && out.adapter != "drop" && out.adapter != "livecodebench") {
+  if (!out.adapter.empty() && !find_adapter(out.adapter)) {
     object.at("adapter").fail("unknown adapter \"" + out.adapter + "\"");
   }
   if (const auto v = object.find("fields"); v.exists()) {

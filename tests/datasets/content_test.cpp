@@ -128,6 +128,14 @@ TEST(Content, NestedLayouts) {
   EXPECT_EQ(race.cluster, race.text("id"));
   EXPECT_TRUE(race.text("id").starts_with("high"));
   EXPECT_EQ(race.list("choices").size(), 4u);
+  size_t questions = 0;
+  const Split passages = load_split(spec_of("race_high"), shared_root(), "test_passages");
+  for (const Document& d : passages.documents) questions += 1 + d.list("earlier").size();
+  EXPECT_EQ(questions, 3498u);
+  EXPECT_EQ(passages.documents[0].text("article"), race.text("article"));
+  const Document wino = row("winogrande", "dev", "", 0);
+  EXPECT_EQ(wino.text("before") + wino.text("gold_option") + wino.text("after"),
+            "Sarah was a much better surgeon than Maria so Maria always got the easier cases.");
   const Document c3 = row("c3", "dev", "", 0);
   EXPECT_TRUE(c3.text("passage").starts_with("梅兰芳是中国著名的京剧演员。"));
   const Document squad = row("cmrc2018", "trial", "", 0),

@@ -30,6 +30,8 @@ const Count kCounts[] = {
     {"winogrande", "train_s", 640},
     {"winogrande", "train_m", 2558},
     {"race_middle", "test", 1436},
+    {"race_middle", "test_passages", 362},
+    {"race_high", "test_passages", 1045},
     {"race_high", "test", 3498},
     {"arc_easy", "train", 2251},
     {"arc_easy", "dev", 570},
