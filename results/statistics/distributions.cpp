@@ -112,7 +112,7 @@ double student_cdf(double t, double df) {
   // The two forms of the same tail; each is precise where the other loses digits.
   const double square = t * t;
   const double tail = square < 1 ? 0.5 * (1 - incomplete_beta(0.5, df / 2, square / (df + square)))
-                                  : 0.5 * incomplete_beta(df / 2, 0.5, df / (df + square));
+                                 : 0.5 * incomplete_beta(df / 2, 0.5, df / (df + square));
   return t > 0 ? 1 - tail : tail;
 }
 
