@@ -216,9 +216,14 @@ struct CheckpointInfo {
   std::string tokenizer;               // one line: type, entries, added tokens, BOS policy
   std::optional<int64_t> training_step, training_tokens;
   std::string config_digest;           // SHA-256 of config.json
-  std::string weights_digest;          // SHA-256 over names, dtypes, shapes and sampled or whole bytes
+  // SHA-256 over all tensors by name: name, dtype, shape, and their bytes - whole where the files
+  // are at most 1 GiB together (values are then scanned for NaN and infinities too), else the 4 KiB
+  // in the middle of each tensor.
+  std::string weights_digest;
   std::string tokenizer_digest;        // SHA-256 of tokenizer.json
 };
+// Lists what is wrong in `problems` instead of throwing; throws bad_input only where the directory
+// itself cannot be read. `supported` says whether open_engine() would take it (token ids at least).
 CheckpointInfo inspect_checkpoint(const std::filesystem::path& model);
 
 }  // namespace assay::engine

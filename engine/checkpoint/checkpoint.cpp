@@ -28,14 +28,24 @@ namespace {
 void throw_first(const std::vector<Error>& problems) {
   if (problems.empty()) return;
   const Error& first = problems.front();
-  const std::string others = problems.size() == 1
+  const size_t more = problems.size() - 1;
+  const std::string others = more == 0
                                  ? ""
-                                 : " (and " + std::to_string(problems.size() - 1) +
-                                       " more problems, which `assay inspect` lists)";
+                                 : " (and " + std::to_string(more) + " more problem" +
+                                       (more == 1 ? "" : "s") + ", listed by `assay inspect`)";
   throw Error(first.kind(), first.message() + others, first.where(), first.remedy());
 }
 
 }  // namespace
+
+Numerics numerics_of_weights(std::span<const TensorView> tensors) {
+  bool all_bf16 = true;
+  for (const TensorView& tensor : tensors) {
+    if (tensor.dtype == DType::f8_e4m3) return Numerics::fp8_weights;
+    if (tensor.rank == 2 && tensor.dtype != DType::bf16) all_bf16 = false;
+  }
+  return all_bf16 ? Numerics::bf16 : Numerics::fp32;
+}
 
 Checkpoint Checkpoint::open(const fs::path& directory, const fs::path& config_file) {
   std::error_code ignored;

@@ -19,6 +19,7 @@
 
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/tensor.h"
+#include "engine/engine.h"
 
 namespace assay::engine {
 
@@ -68,6 +69,10 @@ struct ModelWeights {
   TensorView head;                // [vocabulary, hidden]; the embedding where the head is tied
   std::optional<MtpWeights> mtp;  // where the checkpoint holds it
 };
+
+// What Numerics::automatic means for these weights: fp8_weights where a linear layer is FP8, bf16
+// where every matrix is BF16, else fp32 (F32 and F16 hold more than bf16 keeps).
+Numerics numerics_of_weights(std::span<const TensorView> tensors);
 
 class Checkpoint {
  public:
