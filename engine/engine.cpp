@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/workers.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/execute/generate.h"
 #include "engine/execute/memory_plan.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/score.h"
@@ -16,6 +17,10 @@
 namespace assay::engine {
 
 namespace {
+
+// Sequences that advance together, at most. Beyond this, a step's products are as fast per row as
+// they get, and memory is better spent on longer prompts.
+constexpr int64_t kSequences = 128;
 
 Numerics numerics_of(const Checkpoint& checkpoint, Numerics asked) {
   // The mode follows the matrices; norms and biases may be stored wider.
@@ -60,8 +65,13 @@ class NativeEngine final : public Engine {
     run_score(runner_, requests, memory_.limits(), options_.expert_load, sink, statistics_);
   }
 
-  void generate(std::span<const GenerateRequest>, GenerateSink&) override {
-    throw_usage("generation is not supported by this build");
+  void generate(std::span<const GenerateRequest> requests, GenerateSink& sink) override {
+    const Stopwatch watch(statistics_.seconds);
+    const MemoryPlan memory =
+        plan_memory(checkpoint_.config(), backend_->numerics(), options_, true);
+    const GenerateLimits limits{memory.pass_tokens, memory.kept_tokens, kSequences};
+    run_generate(runner_, tokenizer_.get(), requests, limits, options_.expert_load, sink,
+                 statistics_);
   }
 
   PlanSummary plan(std::span<const ScoreRequest> requests) const override {

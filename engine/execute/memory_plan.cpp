@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kPassTokens = 4096;        // resident weights: enough rows for every expert
 constexpr int64_t kStreamedPassTokens = 65536;  // streamed: the more rows a pass, the fewer reads
 constexpr int64_t kSmallestPass = 64;
+constexpr int64_t kMostSlots = 1 << 30;  // slots are numbered in 32 bits
 
 double weight_element_bytes(Numerics numerics) {
   switch (numerics) {
@@ -115,7 +116,8 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
                          : std::clamp<int64_t>(static_cast<int64_t>(free / 2 / static_cast<double>(
                                                                         plan.workspace_token_bytes)),
                                                kSmallestPass, most);
-  plan.kept_tokens = static_cast<int64_t>(free / 4 / static_cast<double>(plan.kv_token_bytes));
+  plan.kept_tokens = std::min<int64_t>(
+      kMostSlots, static_cast<int64_t>(free / 4 / static_cast<double>(plan.kv_token_bytes)));
   return plan;
 }
 

@@ -47,8 +47,8 @@ void check_decoder(json::Value root) {
                           "supported is ByteLevel");
 }
 
-// The bytes as text: every maximal beginning of a well-formed sequence and every other bad byte
-// becomes one U+FFFD (The Unicode Standard, section 3.9, "maximal subparts").
+}  // namespace
+
 std::string lossy_utf8(std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size());
@@ -75,6 +75,8 @@ std::string lossy_utf8(std::string_view bytes) {
   }
   return out;
 }
+
+namespace {
 
 class BpeTokenizer final : public Tokenizer {
  public:

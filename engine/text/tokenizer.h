@@ -62,6 +62,10 @@ class Tokenizer {
   virtual const std::string& digest() const = 0;  // SHA-256 of the uncompressed tokenizer.json
 };
 
+// Decoded bytes as text: every maximal beginning of a well-formed sequence and every other bad byte
+// becomes one U+FFFD (The Unicode Standard, section 3.9, "maximal subparts").
+std::string lossy_utf8(std::string_view bytes);
+
 // The Unicode version of the tables that pre-tokenisation and NFC use, e.g. "16.0".
 std::string_view unicode_version();
 

@@ -1,0 +1,412 @@
+#include "engine/execute/generate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "engine/execute/expert_load.h"
+#include "engine/execute/runner.h"
+#include "engine/execute/sampling.h"
+#include "engine/execute/slots.h"
+#include "engine/execute/stop_matcher.h"
+
+namespace assay::engine {
+
+namespace {
+
+constexpr double kCommitSeconds = 0.25;
+
+// A sequence that is being generated.
+struct Sequence {
+  Sequence(const WorkItem& w, const GenerateRequest& r, int64_t limit_)
+      : item(&w), request(&r), limit(limit_), stop(r.stop), random(r.sampling.seed, r.sampling.stream) {}
+
+  const WorkItem* item;
+  const GenerateRequest* request;
+  int64_t limit;                // tokens it may generate
+  std::vector<int32_t> slots;   // of every fed position
+  std::vector<TokenId> tokens;  // generated; the last one is not fed yet
+  std::vector<float> logprobs;
+  StopMatcher stop;
+  Random random;
+  std::optional<FinishReason> finish;
+  size_t text_end = std::string::npos;
+
+  bool greedy() const { return request->sampling.temperature == 0; }
+};
+
+// Rows of a sequence's prompt to be computed in a pass.
+struct Chunk {
+  Sequence* sequence;
+  int64_t begin, end;
+};
+
+class GenerateRun {
+ public:
+  GenerateRun(Runner& runner, const Tokenizer* tokenizer, std::span<const GenerateRequest> requests,
+              const GenerateLimits& limits, bool expert_load, GenerateSink& sink,
+              EngineStatistics& statistics)
+      : runner_(runner),
+        tokenizer_(tokenizer),
+        requests_(requests),
+        limits_(limits),
+        sink_(sink),
+        statistics_(statistics),
+        load_(runner.config()),
+        expert_load_(expert_load && load_.enabled()),
+        items_(plan_generation(requests, runner.config(), expert_load_)),
+        slots_(limits.kv_slots) {
+    if (tokenizer_) eos_ = tokenizer_->eos();
+  }
+
+  void run() {
+    int64_t needed = 0;
+    for (const WorkItem& item : items_) {
+      const GenerateRequest& request = requests_[item.request];
+      const auto prompt = static_cast<int64_t>(request.prompt.size());
+      const int64_t limit = generation_limit(request, runner_.config());
+      if (prompt + limit > limits_.kv_slots) {
+        throw_resource("keys and values of " + std::to_string(prompt + limit) +
+                           " tokens exceed the memory budget, which has room for " +
+                           std::to_string(limits_.kv_slots),
+                       "request " + std::to_string(item.request),
+                       "give a larger --memory or a smaller token limit");
+      }
+      needed += prompt - item.shared + limit;
+      progress_.tokens_planned += static_cast<uint64_t>(prompt - item.shared + limit);
+      progress_.requests += 1 + item.identical.size();
+      statistics_.tokens_asked += static_cast<uint64_t>(prompt) * (1 + item.identical.size());
+    }
+    if (items_.empty()) return;
+    progress_.stage = "generate";
+    pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed));
+    row_of_slot_.resize(static_cast<size_t>(pool_.slots()));
+    while (next_ < items_.size() || !active_.empty()) {
+      if (sink_.cancelled()) return;
+      admit();
+      decode();
+      if (seconds_since(committed_) > kCommitSeconds) commit();
+    }
+    commit();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static double seconds_since(Clock::time_point t) {
+    return std::chrono::duration<double>(Clock::now() - t).count();
+  }
+
+  // Moves work items to active_ as memory allows, computes their prompts and first tokens.
+  void admit() {
+    std::vector<Chunk> chunks;
+    int64_t rows = 0;
+    while (next_ < items_.size() && rows < limits_.pass_tokens &&
+           static_cast<int64_t>(active_.size()) < limits_.sequences) {
+      const WorkItem& item = items_[next_];
+      const GenerateRequest& request = requests_[item.request];
+      const auto prompt = static_cast<int64_t>(request.prompt.size());
+      const int64_t limit = generation_limit(request, runner_.config());
+      // Of the last admitted prompt, only what this one shares is still needed.
+      while (frontier_.size() > item.shared) {
+        slots_.release(frontier_.back());
+        frontier_.pop_back();
+      }
+      if (slots_.available() - reserved_ < prompt - item.shared + limit) break;
+      auto sequence = std::make_unique<Sequence>(item, request, limit);
+      sequence->slots.reserve(static_cast<size_t>(prompt + limit));
+      for (const int32_t slot : frontier_) {
+        slots_.share(slot);
+        sequence->slots.push_back(slot);
+      }
+      while (static_cast<int64_t>(frontier_.size()) < prompt) {
+        const int32_t slot = slots_.take();
+        slots_.share(slot);
+        frontier_.push_back(slot);
+        sequence->slots.push_back(slot);
+      }
+      reserved_ += limit;
+      // The last position is needed for the first token even where the whole prompt is shared.
+      const int64_t begin = std::min<int64_t>(item.shared, prompt - 1);
+      chunks.push_back({sequence.get(), begin, prompt});
+      rows += prompt - begin;
+      active_.push_back(std::move(sequence));
+      ++next_;
+    }
+    // Passes of at most pass_tokens rows; a long prompt may take several.
+    std::vector<Chunk> pass;
+    int64_t left = limits_.pass_tokens;
+    for (Chunk chunk : chunks) {
+      while (chunk.begin < chunk.end) {
+        const int64_t take = std::min(left, chunk.end - chunk.begin);
+        pass.push_back({chunk.sequence, chunk.begin, chunk.begin + take});
+        chunk.begin += take;
+        left -= take;
+        if (left > 0) continue;
+        prefill(pass);
+        pass.clear();
+        left = limits_.pass_tokens;
+      }
+    }
+    if (!pass.empty()) prefill(pass);
+    collect();
+  }
+
+  void prefill(std::span<const Chunk> chunks) {
+    ids_.clear();
+    positions_.clear();
+    store_.clear();
+    pieces_.clear();
+    segments_.clear();
+    ancestors_.clear();
+    ++stamp_;
+    for (const Chunk& chunk : chunks) {
+      const Sequence& sequence = *chunk.sequence;
+      const auto row = static_cast<int32_t>(ids_.size());
+      for (int64_t p = chunk.begin; p < chunk.end; ++p) {
+        const bool own = p >= sequence.item->shared;
+        const int32_t slot = sequence.slots[static_cast<size_t>(p)];
+        if (own) row_of_slot_[static_cast<size_t>(slot)] = {stamp_, static_cast<int32_t>(ids_.size())};
+        ids_.push_back(sequence.request->prompt[static_cast<size_t>(p)]);
+        positions_.push_back(static_cast<int32_t>(p));
+        store_.push_back(own ? slot : -1);
+      }
+      segments_.push_back({row, chunk.end - chunk.begin, chunk.begin, nullptr});
+      if (!expert_load_) continue;
+      for (const PromptLoad& load : sequence.item->load) {
+        const int64_t begin = std::max<int64_t>(load.position, chunk.begin);
+        const int64_t end = std::min<int64_t>(load.position + load.count, chunk.end);
+        if (begin >= end) continue;
+        pieces_.push_back({static_cast<uint32_t>(row + begin - chunk.begin),
+                           static_cast<uint32_t>(end - begin), load.group, load.owner, true});
+      }
+    }
+    // Positions of earlier passes are ancestors, numbered below the rows.
+    const auto place = [&](int32_t slot) -> RowOfSlot& { return row_of_slot_[static_cast<size_t>(slot)]; };
+    for (const Chunk& chunk : chunks) {
+      for (int64_t p = 0; p < chunk.end; ++p) {
+        const int32_t slot = chunk.sequence->slots[static_cast<size_t>(p)];
+        if (place(slot).stamp == stamp_) continue;
+        place(slot) = {stamp_, -1 - static_cast<int32_t>(ancestors_.size())};
+        ancestors_.push_back(slot);
+      }
+    }
+    slot_lists_.clear();
+    const auto known = static_cast<int32_t>(ancestors_.size());
+    for (const Chunk& chunk : chunks) {
+      for (int64_t p = 0; p < chunk.end; ++p) {
+        const int32_t row = place(chunk.sequence->slots[static_cast<size_t>(p)]).row;
+        slot_lists_.push_back(row < 0 ? -1 - row : known + row);
+      }
+    }
+    const int32_t* list = slot_lists_.data();
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      segments_[i].slots = list;
+      list += chunks[i].end;
+    }
+    const model::PassInput input{positions_, segments_, ancestors_, store_, model::Form::expanded};
+    const ops::Rows hidden = run(input);
+    rows_.clear();
+    advancing_.clear();
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      if (chunks[i].end != static_cast<int64_t>(chunks[i].sequence->request->prompt.size())) continue;
+      rows_.push_back(static_cast<int32_t>(segments_[i].row + segments_[i].count - 1));
+      advancing_.push_back(chunks[i].sequence);
+    }
+    choose(hidden);
+  }
+
+  // Feeds every active sequence's last token.
+  void decode() {
+    if (active_.empty()) return;
+    ids_.clear();
+    positions_.clear();
+    store_.clear();
+    pieces_.clear();
+    segments_.clear();
+    rows_.clear();
+    advancing_.clear();
+    for (const auto& sequence : active_) {
+      const auto row = static_cast<int32_t>(ids_.size());
+      const int32_t slot = slots_.take();
+      --reserved_;
+      const auto position = static_cast<int32_t>(sequence->slots.size());
+      sequence->slots.push_back(slot);
+      ids_.push_back(sequence->tokens.back());
+      positions_.push_back(position);
+      store_.push_back(slot);
+      segments_.push_back({row, 1, position, sequence->slots.data()});
+      rows_.push_back(row);
+      advancing_.push_back(sequence.get());
+      if (expert_load_) count_generated(*sequence, static_cast<uint32_t>(row));
+    }
+    choose(run({positions_, segments_, {}, store_, model::Form::absorbed}));
+    collect();
+  }
+
+  // A generated position counts once for every group among the identical requests.
+  void count_generated(const Sequence& sequence, uint32_t row) {
+    const WorkItem& item = *sequence.item;
+    pieces_.push_back({row, 1, sequence.request->group, item.request, true});
+    for (size_t i = 0; i < item.identical.size(); ++i) {
+      const int group = requests_[item.identical[i]].group;
+      bool seen = group == sequence.request->group;
+      for (size_t j = 0; j < i; ++j) seen |= requests_[item.identical[j]].group == group;
+      if (!seen) pieces_.push_back({row, 1, group, item.identical[i], true});
+    }
+  }
+
+  ops::Rows run(const model::PassInput& input) {
+    statistics_.tokens_computed += ids_.size();
+    progress_.tokens_done += ids_.size();
+    return runner_.run(ids_, input, pool_, [&](int layer, const ops::Routing* routing) {
+      if (expert_load_ && routing) load_.add(pieces_, layer, *routing);
+    });
+  }
+
+  // The next token of each sequence of advancing_ from the hidden state in its row of rows_.
+  void choose(ops::ConstRows hidden) {
+    if (rows_.empty()) return;
+    const ops::Backend& backend = runner_.backend();
+    const ops::Rows normed = runner_.final_norm(hidden, rows_);
+    const size_t n = rows_.size();
+    const bool any_greedy =
+        std::any_of(advancing_.begin(), advancing_.end(), [](Sequence* s) { return s->greedy(); });
+    if (any_greedy) {
+      no_targets_.assign(n + 1, 0);
+      argmax_.resize(n);
+      argmax_logprobs_.resize(n);
+      backend.head_score(runner_.head(), normed, {no_targets_, {}}, nullptr, argmax_.data(),
+                         argmax_logprobs_.data());
+    }
+    for (size_t i = 0; i < n; ++i) {
+      Sequence& sequence = *advancing_[i];
+      if (sequence.greedy()) {
+        take({argmax_[i], argmax_logprobs_[i]}, sequence);
+        continue;
+      }
+      const ops::Rows logits = model::matrix(logits_, 1, runner_.head().n);
+      backend.head_logits(runner_.head(), model::slice(normed, static_cast<int64_t>(i), 1), logits);
+      take(sample({logits.data, static_cast<size_t>(logits.cols)}, sequence.request->sampling,
+                  sequence.random, scratch_),
+           sequence);
+    }
+  }
+
+  void take(const Choice& choice, Sequence& sequence) {
+    ++statistics_.tokens_generated;
+    if (sequence.request->stop_at_eos &&
+        std::find(eos_.begin(), eos_.end(), choice.token) != eos_.end()) {
+      sequence.finish = FinishReason::eos;
+      return;
+    }
+    sequence.tokens.push_back(choice.token);
+    sequence.logprobs.push_back(choice.logprob);
+    if (tokenizer_ && !tokenizer_->is_special(choice.token)) {
+      if (const auto cut = sequence.stop.append(tokenizer_->token_bytes(choice.token))) {
+        sequence.text_end = *cut;
+        sequence.finish = FinishReason::stop;
+        return;
+      }
+    }
+    if (static_cast<int64_t>(sequence.tokens.size()) == sequence.limit) {
+      sequence.finish = FinishReason::length;
+    }
+  }
+
+  // Hands over finished sequences and frees their memory.
+  void collect() {
+    for (const auto& sequence : active_) {
+      if (!sequence->finish) continue;
+      GenerateResult result;
+      result.index = sequence->item->request;
+      result.tokens = std::move(sequence->tokens);
+      result.text = lossy_utf8(std::string_view(sequence->stop.text()).substr(0, sequence->text_end));
+      result.finish = *sequence->finish;
+      result.token_logprobs = std::move(sequence->logprobs);
+      for (const float logprob : result.token_logprobs) result.logprob += static_cast<double>(logprob);
+      const auto fed = static_cast<int64_t>(sequence->slots.size() - sequence->request->prompt.size());
+      progress_.tokens_planned -= static_cast<uint64_t>(sequence->limit - fed);
+      reserved_ -= sequence->limit - fed;
+      for (const int32_t slot : sequence->slots) slots_.release(slot);
+      for (const uint32_t same : sequence->item->identical) {
+        GenerateResult copy = result;
+        copy.index = same;
+        answer(std::move(copy));
+      }
+      answer(std::move(result));
+    }
+    std::erase_if(active_, [](const auto& sequence) { return sequence->finish.has_value(); });
+  }
+
+  void answer(GenerateResult&& result) {
+    const auto index = static_cast<uint32_t>(result.index);
+    if (expert_load_) load_.release(index, requests_[index].group);
+    ++progress_.requests_done;
+    sink_.on_generate(std::move(result));
+  }
+
+  void commit() {
+    if (expert_load_) load_.report(sink_);
+    sink_.on_commit();
+    committed_ = Clock::now();
+    progress_.seconds = seconds_since(start_);
+    sink_.on_progress(progress_);
+  }
+
+  struct RowOfSlot {
+    uint64_t stamp = 0;
+    int32_t row = 0;  // of the pass, or -1 - index of the ancestor
+  };
+
+  Runner& runner_;
+  const Tokenizer* tokenizer_;
+  std::span<const GenerateRequest> requests_;
+  const GenerateLimits limits_;
+  GenerateSink& sink_;
+  EngineStatistics& statistics_;
+  LoadCounter load_;
+  const bool expert_load_;
+  const std::vector<WorkItem> items_;
+  size_t next_ = 0;
+  std::vector<TokenId> eos_;
+
+  Slots slots_;
+  int64_t reserved_ = 0;  // slots that active sequences may still take
+  model::KvPool pool_;
+  std::vector<int32_t> frontier_;  // slots of the last admitted prompt
+  std::vector<std::unique_ptr<Sequence>> active_;
+
+  // Of the current pass; reused.
+  std::vector<TokenId> ids_;
+  std::vector<int32_t> positions_, store_, ancestors_, slot_lists_, rows_;
+  std::vector<ops::Segment> segments_;
+  std::vector<LoadPiece> pieces_;
+  std::vector<Sequence*> advancing_;
+  std::vector<RowOfSlot> row_of_slot_;
+  uint64_t stamp_ = 0;
+  std::vector<int32_t> no_targets_, argmax_;
+  std::vector<float> argmax_logprobs_;
+  model::Buffer<float> logits_;
+  std::vector<std::pair<double, TokenId>> scratch_;
+
+  EngineProgress progress_;
+  Clock::time_point start_ = Clock::now(), committed_ = start_;
+};
+
+}  // namespace
+
+void run_generate(Runner& runner, const Tokenizer* tokenizer,
+                  std::span<const GenerateRequest> requests, const GenerateLimits& limits,
+                  bool expert_load, GenerateSink& sink, EngineStatistics& statistics) {
+  check_requests(requests, runner.config());
+  for (size_t i = 0; i < requests.size() && !tokenizer; ++i) {
+    if (!requests[i].stop.empty()) {
+      throw_bad_input("stop strings need a tokenizer", "request " + std::to_string(i));
+    }
+  }
+  GenerateRun(runner, tokenizer, requests, limits, expert_load, sink, statistics).run();
+}
+
+}  // namespace assay::engine

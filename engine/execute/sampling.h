@@ -1,0 +1,24 @@
+// From logits to the next token.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/random.h"
+#include "engine/engine.h"
+
+namespace assay::engine {
+
+struct Choice {
+  TokenId token = 0;
+  float logprob = 0;  // under temperature 1, whatever the sampling
+};
+
+// A token drawn with `temperature` > 0 among the smallest set of tokens whose probability reaches
+// top_p (most likely first, ties to the lowest id). Takes one number from `random`. Arithmetic in
+// double, in id or rank order: the same token for the same logits and random state.
+// `scratch` is working memory.
+Choice sample(std::span<const float> logits, const Sampling& sampling, Random& random,
+              std::vector<std::pair<double, TokenId>>& scratch);
+
+}  // namespace assay::engine
