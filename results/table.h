@@ -39,13 +39,17 @@ Format parse_format(std::string_view name);  // throws usage, listing the names
 
 struct TerminalOptions {
   size_t width = 80;   // never exceeded as long as two columns fit
-  bool color = false;  // ANSI bold, green, red, dim
+  bool color = false;  // ANSI bold, green, red, dim; without it, bold cells begin with "*"
 };
 
 // Terminal: columns that do not fit go to further blocks below. Markdown: GitHub's pipe tables.
 // LaTeX: a tabular for pdflatex without packages. CSV: header and rows alone, sections as a first
 // column. HTML: a <table> fragment.
 std::string render(const Table& table, Format format, const TerminalOptions& terminal = {});
+
+// A paragraph in lines of at most `width` columns, continued lines indented by two; ends in LF. The
+// text is made safe for a terminal.
+std::string wrap_text(std::string_view text, size_t width);
 
 // Text made harmless. Control characters and malformed UTF-8 become visible escapes in all of them;
 // characters that pdflatex has no glyph for become U+XXXX.

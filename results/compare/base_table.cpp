@@ -211,10 +211,10 @@ Table base_table(const Store& store, std::span<const RunSummary> runs,
     table.rows.push_back(std::move(line));
   }
   if (!rows.empty())
-    table.notes.push_back(
-        options.layout == TableLayout::ablation
-            ? "Bold: the better of each pair; a gap of at most 0.3 is a tie."
-            : "Bold: the best of the row; scores with a gap of at most 0.3 are at the same level.");
+    table.notes.push_back(options.layout == TableLayout::ablation
+                              ? "Bold or *: the better of each pair; a gap of at most 0.3 is a tie."
+                              : "Bold or *: the best of the row; scores with a gap of at most 0.3 "
+                                "are at the same level.");
   std::vector<std::string> sources;
   for (const published::Column& column : options.published)
     if (std::find(sources.begin(), sources.end(), column.source) == sources.end())

@@ -183,7 +183,8 @@ Table comparison_table(const Comparison& comparison) {
          {{task.a.description.title.empty() ? task.a.identity.task : task.a.description.title},
           {score_text(e.a, unit)},
           {score_text(e.b, unit)},
-          {difference_text(e.difference, unit), task.verdict != Verdict::unclear,
+          {difference_text(e.difference, unit),
+           task.verdict == Verdict::better || task.verdict == Verdict::worse,
            tone_of(task.verdict)},
           {interval_text(e, unit)},
           {e.p ? p_text(*e.p) : ""},
@@ -195,9 +196,7 @@ Table comparison_table(const Comparison& comparison) {
 
 std::string comparison_details(const Store& store, const Comparison& comparison, size_t width) {
   std::string out;
-  Table sentences;  // only for its notes: wrapped and escaped
-  sentences.columns = {{""}};
-  const auto say = [&](const std::string& text) { sentences.notes.push_back(text); };
+  const auto say = [&](const std::string& text) { out += wrap_text(text, width); };
   for (const TaskComparison& task : comparison.tasks) {
     say(evaluation_name(task.a) + ": " + task.sentence + ".");
     if (task.only_a + task.only_b + task.changed + task.unjudged > 0)
@@ -211,10 +210,6 @@ std::string comparison_details(const Store& store, const Comparison& comparison,
   for (const std::string& line : comparison.left_out) say("left out: " + line);
   say("adj.: Benjamini-Hochberg over " + std::to_string(comparison.tasks.size()) +
       (comparison.tasks.size() == 1 ? " task." : " tasks."));
-  const std::string rendered = render(sentences, Format::terminal, {width, false});
-  // Without the (empty) table above the notes.
-  out += rendered.substr(rendered.find("\n\n") + 2);
-
   for (const TaskComparison& task : comparison.tasks) {
     if (task.groups.empty()) continue;
     const std::string unit = unit_of(task);
@@ -244,8 +239,7 @@ std::string comparison_details(const Store& store, const Comparison& comparison,
     const size_t shown = std::min(task.flips.size(), comparison.most_flips);
     out += "\n" + utf8::printable(evaluation_name(task.a)) + ": " +
            std::to_string(task.flips.size()) + " documents changed" +
-           (shown < task.flips.size() ? ", the first " + std::to_string(shown) + " of them" : "") +
-           "\n\n";
+           (shown < task.flips.size() ? "; " + std::to_string(shown) + " of them:" : ":") + "\n\n";
     for (size_t i = 0; i < shown; ++i) out += flip_text(store, task, task.flips[i], width);
   }
   return out;

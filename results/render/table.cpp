@@ -55,25 +55,21 @@ std::string without_trailing_spaces(std::string line) {
   return line;
 }
 
-// Words of `text` in lines of at most `width` columns, continued lines indented by two.
-std::string wrapped(const std::string& text, size_t width) {
-  std::string out, line;
-  size_t used = 0;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find(' ', at), text.size());
-    std::string word = text.substr(at, end - at);
-    at = end + 1;
-    const size_t columns = utf8::display_width(word);
-    if (used > 0 && used + 1 + columns > width) {
-      out += line + "\n";
-      line = "  " + word;
-      used = 2 + columns;
-    } else {
-      line += (used > 0 ? " " : "") + word;
-      used += (used > 0 ? 1 : 0) + columns;
-    }
+// A title in lines of at most `width` columns, broken after spaces and hyphens.
+std::vector<std::string> title_lines(const std::string& title, size_t width) {
+  std::vector<std::string> lines{""};
+  for (size_t at = 0; at < title.size();) {
+    const size_t stop = title.find_first_of(" -", at);
+    const size_t end = stop == std::string::npos ? title.size() : stop + 1;
+    const std::string piece = title.substr(at, end - at);
+    at = end;
+    const size_t visible = utf8::display_width(without_trailing_spaces(piece));
+    if (!lines.back().empty() && utf8::display_width(lines.back()) + visible > width)
+      lines.emplace_back();
+    lines.back() += piece;
   }
-  return out + line + "\n";
+  for (std::string& line : lines) line = without_trailing_spaces(line);
+  return lines;
 }
 
 std::string terminal(const Table& table, const TerminalOptions& options) {
@@ -83,16 +79,40 @@ std::string terminal(const Table& table, const TerminalOptions& options) {
   std::vector<std::vector<std::string>> texts;
   for (const TableColumn& column : table.columns) {
     titles.push_back(utf8::printable(column.title));
-    widths.push_back(utf8::display_width(titles.back()));
+    widths.push_back(0);
   }
   for (const TableRow& row : table.rows) {
     texts.emplace_back();
     for (size_t c = 0; c < count; ++c) {
-      texts.back().push_back(row.section.empty() ? utf8::printable(cell_at(row, c).text) : "");
+      const Cell& cell = cell_at(row, c);
+      const char* star = cell.bold && !options.color && !cell.text.empty() ? "*" : "";
+      texts.back().push_back(row.section.empty() ? star + utf8::printable(cell.text) : "");
       widths[c] = std::max(widths[c], utf8::display_width(texts.back().back()));
     }
   }
   if (count == 0) return {};
+  // Titles break into lines where that lets more columns stand side by side: at their widest piece,
+  // but not below kTitleWidth.
+  constexpr size_t kTitleWidth = 12;
+  std::vector<std::vector<std::string>> heads;
+  size_t head_lines = 1;
+  const auto set_heads = [&](size_t width_of_titles) {
+    heads.clear();
+    head_lines = 1;
+    for (size_t c = 0; c < count; ++c) {
+      heads.push_back(title_lines(titles[c], std::max(width_of_titles, widths[c])));
+      head_lines = std::max(head_lines, heads.back().size());
+    }
+  };
+  const std::vector<size_t> cell_widths = widths;
+  set_heads(options.width);
+  size_t one_line = 0;
+  for (size_t c = 0; c < count; ++c)
+    one_line += std::max(cell_widths[c], utf8::display_width(titles[c])) + 1;
+  if (one_line - 1 > options.width) set_heads(kTitleWidth);
+  for (size_t c = 0; c < count; ++c)
+    for (const std::string& line : heads[c])
+      widths[c] = std::max(widths[c], utf8::display_width(line));
   // One wide text may not push the others out: no column is wider than half of the line, unless
   // everything fits.
   const auto total = [&](size_t gap) {
@@ -126,9 +146,14 @@ std::string terminal(const Table& table, const TerminalOptions& options) {
         result += (i ? std::string(gap, ' ') : "") + text_of(block[i]);
       return without_trailing_spaces(result) + "\n";
     };
-    out += line([&](size_t c) {
-      return padded(cut(titles[c], widths[c]), widths[c], table.columns[c].align);
-    });
+    for (size_t h = 0; h < head_lines; ++h) {
+      out += line([&](size_t c) {
+        // Titles stand on the rule: short ones begin further down.
+        const size_t skip = head_lines - heads[c].size();
+        const std::string text = h < skip ? "" : heads[c][h - skip];
+        return padded(cut(text, widths[c]), widths[c], table.columns[c].align);
+      });
+    }
     std::string rule;
     for (size_t i = 0; i < used; ++i) rule += "─";
     out += styled(rule, {"", false, Tone::dim}, options.color) + "\n";
@@ -148,7 +173,7 @@ std::string terminal(const Table& table, const TerminalOptions& options) {
     if (count == 1) break;
   }
   if (!table.notes.empty()) out += "\n";
-  for (const std::string& note : table.notes) out += wrapped(utf8::printable(note), options.width);
+  for (const std::string& note : table.notes) out += wrap_text(note, options.width);
   return out;
 }
 
@@ -268,6 +293,45 @@ std::string html(const Table& table) {
 }
 
 }  // namespace
+
+std::string wrap_text(std::string_view raw, size_t width) {
+  const std::string text = utf8::printable(raw);
+  std::string out, line;
+  size_t used = 0;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    std::string word = text.substr(at, end - at);
+    at = end + 1;
+    if (used > 2 && used + 1 + utf8::display_width(word) > width) {
+      out += line + "\n";
+      line = "  ";
+      used = 2;
+    } else if (used > 0) {
+      line += ' ';
+      ++used;
+    }
+    // A word longer than a line is broken where the line ends.
+    while (used + utf8::display_width(word) > width) {
+      size_t cut_at = 0;
+      while (cut_at < word.size()) {
+        size_t next = cut_at;
+        utf8::decode(word, next);
+        const size_t columns =
+            utf8::display_width(std::string_view(word).substr(cut_at, next - cut_at));
+        if (used + columns > width) break;
+        used += columns;
+        cut_at = next;
+      }
+      out += line + word.substr(0, cut_at) + "\n";
+      word.erase(0, cut_at);
+      line = "  ";
+      used = 2;
+    }
+    line += word;
+    used += utf8::display_width(word);
+  }
+  return out + line + "\n";
+}
 
 Format parse_format(std::string_view name) {
   constexpr std::pair<std::string_view, Format> kNames[] = {{"terminal", Format::terminal},
