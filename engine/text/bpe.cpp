@@ -101,6 +101,11 @@ Bpe::Bpe(const BpeSpec& spec, const std::string& where) : ignore_merges_(spec.ig
     }
   }
 
+  add_merges(spec, where);
+  derive_entries();
+}
+
+void Bpe::add_merges(const BpeSpec& spec, const std::string& where) {
   pair_shift_ = table_shift(spec.merges.size(), 2);
   pairs_.assign(table_size(pair_shift_), kEmptyPair);
   merged_.reserve(spec.merges.size());
@@ -119,7 +124,7 @@ Bpe::Bpe(const BpeSpec& spec, const std::string& where) : ignore_merges_(spec.ig
                         where + ": model.merges[" + std::to_string(rank) + "]");
       }
     }
-    merged_.push_back(ids[2]);
+    merged_.push_back({ids[0], ids[1], ids[2]});
     const uint64_t key = uint64_t{ids[0]} << kIdBits | ids[1];
     const uint64_t packed = uint64_t{rank} << (2 * kIdBits) | key;
     size_t slot = mix(key) >> pair_shift_;
@@ -137,7 +142,47 @@ Bpe::Bpe(const BpeSpec& spec, const std::string& where) : ignore_merges_(spec.ig
       byte_pair_rank_[a << 8 | b] = rank_of(byte_id_[a], byte_id_[b]);
     }
   }
-  alone_ = std::make_unique<std::atomic<uint8_t>[]>(tokens_.size());
+}
+
+// Finds out whether the merges are ordered, which entries stand alone, and how they come about.
+void Bpe::derive_entries() {
+  derivations_.resize(tokens_.size());
+  for (const uint32_t id : byte_id_) {
+    if (id != kNone) derivations_[id] = {0, kNone, kNone};
+  }
+  std::vector<uint32_t> last_maker(tokens_.size(), 0);  // 1 + the last rank that makes the entry
+  for (uint32_t rank = 0; rank < merged_.size(); ++rank) {
+    last_maker[merged_[rank].merged] = rank + 1;
+  }
+  for (uint32_t rank = 0; rank < merged_.size() && ordered_; ++rank) {
+    ordered_ = last_maker[merged_[rank].left] <= rank && last_maker[merged_[rank].right] <= rank;
+  }
+  if (!ordered_) return derive_by_merging();
+  for (uint32_t rank = 0; rank < merged_.size(); ++rank) {
+    const auto& [left, right, merged] = merged_[rank];
+    // A pair that is listed again later has that later rank.
+    if (rank_of(left, right) != rank || derivations_[merged].created != kNone) continue;
+    if (derivations_[left].created == kNone || derivations_[right].created == kNone) continue;
+    if (compatible(left, right, rank + 1)) derivations_[merged] = {rank + 1, left, right};
+  }
+  std::vector<std::pair<std::string_view, uint32_t>> alone;
+  for (uint32_t id = 0; id < tokens_.size(); ++id) {
+    if (derivations_[id].created != kNone) alone.emplace_back(bytes(static_cast<TokenId>(id)), id);
+  }
+  trie_ = TokenTrie(std::move(alone), tokens_.size());
+}
+
+// Without an order only merging tells which entries stand alone.
+void Bpe::derive_by_merging() {
+  Scratch scratch;
+  std::vector<TokenId> ids;
+  for (uint32_t id = 0; id < tokens_.size(); ++id) {
+    const std::string_view text = bytes(static_cast<TokenId>(id));
+    if (text.size() < 2 || find_piece(text, texts_.data() + texts_.size()) != id) continue;
+    ids.clear();
+    merge(text, scratch, ids);
+    if (ids.size() == 1) derivations_[id].created = 1;
+  }
 }
 
 bool Bpe::has(TokenId id) const {
@@ -219,27 +264,81 @@ inline uint32_t Bpe::rank_of(uint32_t left, uint32_t right) const {
   }
 }
 
-// Whether the merges lead from the entry's bytes to the entry. Threads may compute it twice, with
-// the same result.
-bool Bpe::stands_alone(uint32_t id) const {
-  uint8_t known = alone_[id].load(std::memory_order_relaxed);
-  if (known == 0) {
-    Scratch scratch;
-    std::vector<TokenId> ids;
-    merge(bytes(static_cast<TokenId>(id)), scratch, ids);
-    known = ids.size() == 1 ? 1 : 2;
-    alone_[id].store(known, std::memory_order_relaxed);
-  }
-  return known == 1;
-}
-
 void Bpe::encode(std::string_view piece, const char* limit, Scratch& scratch,
                  std::vector<TokenId>& out) const {
   const uint32_t whole = find_piece(piece, limit);
-  if (whole != kNone && (ignore_merges_ || stands_alone(whole))) {
+  if (whole != kNone && (ignore_merges_ || derivations_[whole].created != kNone)) {
+    out.push_back(static_cast<TokenId>(whole));
+  } else if (ordered_) {
+    search(piece, scratch, out);
+  } else {
+    merge(piece, scratch, out);
+  }
+}
+
+void Bpe::encode_by_merging(std::string_view piece, Scratch& scratch,
+                            std::vector<TokenId>& out) const {
+  const uint32_t whole = find_piece(piece, piece.data() + piece.size());
+  if (whole != kNone && ignore_merges_) {
     out.push_back(static_cast<TokenId>(whole));
   } else {
     merge(piece, scratch, out);
+  }
+}
+
+// Goes back in time from rank `limit`: of the two entries that meet at the boundary the one that
+// was made later is taken apart, and the boundary pair's own rank is compared with the ranks at
+// which either side went on merging. At equal ranks the leftmost pair goes first, so the boundary
+// pair loses against the left side and wins against the right side.
+bool Bpe::compatible(uint32_t left, uint32_t right, uint32_t limit) const {
+  uint32_t left_until = limit, right_until = limit;  // 1 + rank
+  while (true) {
+    const uint32_t rank = rank_of(left, right);
+    if (rank != kNone && rank + 1 < left_until && rank + 1 <= right_until) return false;
+    const uint32_t left_created = derivations_[left].created;
+    const uint32_t right_created = derivations_[right].created;
+    if (left_created > right_created) {
+      left_until = left_created;
+      left = derivations_[left].right;
+    } else if (right_created > 0) {
+      right_until = right_created;
+      right = derivations_[right].left;
+    } else {
+      return true;
+    }
+  }
+}
+
+void Bpe::search(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const {
+  const size_t first = out.size();
+  auto& dead_end = scratch.dead_end;
+  dead_end.assign(piece.size() + 1, 0);
+  size_t pos = 0;
+  uint32_t candidate = trie_.longest(piece);
+  while (true) {
+    // The longest candidate that neither ends where nothing goes on nor would have merged with the
+    // id before it.
+    while (candidate != kNone) {
+      if (!dead_end[pos + tokens_[candidate].size] &&
+          (out.size() == first ||
+           compatible(static_cast<uint32_t>(out.back()), candidate, kNone))) {
+        break;
+      }
+      candidate = trie_.shorter(candidate);
+    }
+    if (candidate != kNone) {
+      out.push_back(static_cast<TokenId>(candidate));
+      pos += tokens_[candidate].size;
+      if (pos == piece.size()) return;
+      candidate = trie_.longest(piece.substr(pos));
+      continue;
+    }
+    // Never at the first id: the piece has a result.
+    dead_end[pos] = 1;
+    candidate = static_cast<uint32_t>(out.back());
+    pos -= tokens_[candidate].size;
+    out.pop_back();
+    candidate = trie_.shorter(candidate);
   }
 }
 
@@ -262,7 +361,7 @@ void Bpe::merge(std::string_view piece, Scratch& scratch, std::vector<TokenId>& 
       if (ranks[i] < best) best = ranks[at = i];
     }
     if (best == kNone) break;
-    ids[at] = merged_[best];
+    ids[at] = merged_[best].merged;
     std::memmove(ids + at + 1, ids + at + 2, (count - at - 2) * sizeof(uint32_t));
     std::memmove(ranks + at, ranks + at + 1, (count - at - 1) * sizeof(uint32_t));
     --count;
@@ -274,7 +373,7 @@ void Bpe::merge(std::string_view piece, Scratch& scratch, std::vector<TokenId>& 
 
 void Bpe::merge_long(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const {
   const auto size = static_cast<uint32_t>(piece.size());
-  auto& [ids, ranks, previous, next, heap] = scratch;
+  auto& [ids, ranks, previous, next, heap, unused] = scratch;
   ids.resize(size), ranks.resize(size), previous.resize(size), next.resize(size);
   heap.clear();
   // A heap of (rank, position); entries whose rank is no longer that of their position are stale.
@@ -302,7 +401,7 @@ void Bpe::merge_long(std::string_view piece, Scratch& scratch, std::vector<Token
     const auto rank = static_cast<uint32_t>(top >> 32);
     if (ranks[at] != rank) continue;
     const uint32_t gone = next[at];
-    ids[at] = merged_[rank];
+    ids[at] = merged_[rank].merged;
     next[at] = next[gone];
     if (next[at] != kNone) previous[next[at]] = at;
     ranks[gone] = kNone;

@@ -4,19 +4,28 @@
 // the merge list, merge the pair of the lowest rank, the leftmost first among equals. With
 // ignore_merges a piece that is itself an entry becomes that entry at once.
 //
-// Immutable after building but for a memo of single bytes that every thread computes alike;
-// thread-safe.
+// Two ways lead there. merge() follows the definition and is the referee. search() finds the same
+// ids without merging, in linear time, where the merges are *ordered*: no merge uses an entry that
+// a later merge makes. Then merging is one sweep over the ranks, and what happens to a stretch of
+// text before rank r depends on nothing outside it until a merge crosses its edge. Hence:
+//   (1) every id of a result stands alone: its own bytes encode to it;
+//   (2) a sequence of such ids is the result for its bytes exactly if each two neighbours are the
+//       result for theirs (no merge crosses between them), and there is only one such sequence.
+// search() walks through the text with the longest entry that is compatible with the id before it
+// and steps back where none is; a place that was stepped back from is never tried again. All
+// published vocabularies are ordered; for one that is not, merge() is used.
+//
+// Immutable after building; thread-safe.
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/text/token_trie.h"
 #include "engine/text/tokenizer.h"
 
 namespace assay::engine {
@@ -52,11 +61,16 @@ class Bpe {
   struct Scratch {
     std::vector<uint32_t> ids, ranks, previous, next;
     std::vector<uint64_t> heap;
+    std::vector<uint8_t> dead_end;  // search: by offset in the piece
   };
   // Appends the ids of `piece` (not empty). `limit` is the end of readable memory at or after the
   // piece's end.
   void encode(std::string_view piece, const char* limit, Scratch& scratch,
               std::vector<TokenId>& out) const;
+
+  // The same by the definition, however the vocabulary is made. For tests.
+  void encode_by_merging(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
+  bool ordered() const { return ordered_; }
 
   // The entry that stands for exactly these bytes, written in the byte alphabet.
   std::optional<TokenId> find_bytes(std::string_view bytes) const;
@@ -91,7 +105,12 @@ class Bpe {
   uint32_t find_long(std::string_view piece) const;
   // The rank of merging two entries, or kNone.
   uint32_t rank_of(uint32_t left, uint32_t right) const;
-  bool stands_alone(uint32_t id) const;
+  void add_merges(const BpeSpec& spec, const std::string& where);
+  void derive_entries();
+  void derive_by_merging();
+  // Whether no merge crosses between the two entries before rank `limit`.
+  bool compatible(uint32_t left, uint32_t right, uint32_t limit) const;
+  void search(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
   void merge(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
   void merge_long(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
 
@@ -105,9 +124,19 @@ class Bpe {
   std::vector<LongSlot> long_;
   int short_shift_ = 0, long_shift_ = 0, pair_shift_ = 0;
   std::vector<uint64_t> pairs_;   // left, right, rank packed; all ones: empty
-  std::vector<uint32_t> merged_;  // by rank: the id
-  // By id: whether an entry's own bytes encode to it. 0 not known yet, 1 yes, 2 no.
-  std::unique_ptr<std::atomic<uint8_t>[]> alone_;
+  struct Merge {
+    uint32_t left, right, merged;
+  };
+  std::vector<Merge> merged_;  // by rank
+  // How an entry's own bytes become it, by id. An entry that does not stand alone has created kNone
+  // and is never the result of merging.
+  struct Derivation {
+    uint32_t created = kNone;  // 1 + the rank of the last merge; 0 for a single byte
+    uint32_t left = kNone, right = kNone;
+  };
+  std::vector<Derivation> derivations_;
+  bool ordered_ = true;
+  TokenTrie trie_;  // the entries that stand alone
 };
 
 }  // namespace assay::engine
