@@ -62,6 +62,11 @@ Bpe::Bpe(const BpeSpec& spec, const std::string& where) : ignore_merges_(spec.ig
   texts_ = spec.texts;
   entries_ = spec.entries.size();
   if (spec.entries.empty()) throw_bad_input("the vocabulary is empty", where + ": model.vocab");
+  if (spec.texts.size() > TokenTrie::kMaxBytes) {
+    throw_bad_input(
+        "the entries and merges take more than " + std::to_string(TokenTrie::kMaxBytes) + " bytes",
+        where + ": model");
+  }
   if (spec.merges.size() >= (size_t{1} << kRankBits)) {
     throw_bad_input("more than " + std::to_string((1 << kRankBits) - 1) + " merges",
                     where + ": model.merges");
@@ -70,6 +75,7 @@ Bpe::Bpe(const BpeSpec& spec, const std::string& where) : ignore_merges_(spec.ig
   size_t shorts = 0;
   for (const auto& entry : spec.entries) {
     highest = std::max(highest, entry.id);
+    longest_ = std::max<size_t>(longest_, entry.size);
     shorts += entry.size <= kShort;
   }
   tokens_.resize(static_cast<size_t>(highest) + 1);
@@ -124,7 +130,7 @@ void Bpe::add_merges(const BpeSpec& spec, const std::string& where) {
                         where + ": model.merges[" + std::to_string(rank) + "]");
       }
     }
-    merged_.push_back({ids[0], ids[1], ids[2]});
+    merged_.push_back({ids[0], ids[1], ids[2], false});
     const uint64_t key = uint64_t{ids[0]} << kIdBits | ids[1];
     const uint64_t packed = uint64_t{rank} << (2 * kIdBits) | key;
     size_t slot = mix(key) >> pair_shift_;
@@ -144,44 +150,47 @@ void Bpe::add_merges(const BpeSpec& spec, const std::string& where) {
   }
 }
 
-// Finds out whether the merges are ordered, which entries stand alone, and how they come about.
+// Sweeps over the ranks: which merges are early, which entries stand alone, how they come about.
 void Bpe::derive_entries() {
   derivations_.resize(tokens_.size());
+  for (size_t id = 0; id < tokens_.size(); ++id) derivations_[id].size = tokens_[id].size;
   for (const uint32_t id : byte_id_) {
-    if (id != kNone) derivations_[id] = {0, kNone, kNone};
+    if (id != kNone) derivations_[id].created = 0;
   }
-  std::vector<uint32_t> last_maker(tokens_.size(), 0);  // 1 + the last rank that makes the entry
+  for (const Merge& merge : merged_) {
+    derivations_[merge.left].right_partners |= partner_bit(merge.right);
+    derivations_[merge.right].left_partners |= partner_bit(merge.left);
+  }
   for (uint32_t rank = 0; rank < merged_.size(); ++rank) {
-    last_maker[merged_[rank].merged] = rank + 1;
-  }
-  for (uint32_t rank = 0; rank < merged_.size() && ordered_; ++rank) {
-    ordered_ = last_maker[merged_[rank].left] <= rank && last_maker[merged_[rank].right] <= rank;
-  }
-  if (!ordered_) return derive_by_merging();
-  for (uint32_t rank = 0; rank < merged_.size(); ++rank) {
-    const auto& [left, right, merged] = merged_[rank];
-    // A pair that is listed again later has that later rank.
-    if (rank_of(left, right) != rank || derivations_[merged].created != kNone) continue;
-    if (derivations_[left].created == kNone || derivations_[right].created == kNone) continue;
-    if (compatible(left, right, rank + 1)) derivations_[merged] = {rank + 1, left, right};
+    Merge& merge = merged_[rank];
+    // Of a pair that is listed twice only the last place counts.
+    if (rank_of(merge.left, merge.right) != rank) continue;
+    const Derivation& left = derivations_[merge.left];
+    const Derivation& right = derivations_[merge.right];
+    Derivation& derivation = derivations_[merge.merged];
+    merge.early = left.created == kNone || right.created == kNone;
+    if (merge.early || derivation.created != kNone) continue;
+    if (meet(merge.left, merge.right, rank + 1) == Meeting::merge) continue;
+    derivation.created = rank + 1;
+    derivation.left = merge.left;
+    derivation.right = merge.right;
   }
   std::vector<std::pair<std::string_view, uint32_t>> alone;
   for (uint32_t id = 0; id < tokens_.size(); ++id) {
     if (derivations_[id].created != kNone) alone.emplace_back(bytes(static_cast<TokenId>(id)), id);
   }
+  find_untouched();
   trie_ = TokenTrie(std::move(alone), tokens_.size());
 }
 
-// Without an order only merging tells which entries stand alone.
-void Bpe::derive_by_merging() {
-  Scratch scratch;
-  std::vector<TokenId> ids;
-  for (uint32_t id = 0; id < tokens_.size(); ++id) {
-    const std::string_view text = bytes(static_cast<TokenId>(id));
-    if (text.size() < 2 || find_piece(text, texts_.data() + texts_.size()) != id) continue;
-    ids.clear();
-    merge(text, scratch, ids);
-    if (ids.size() == 1) derivations_[id].created = 1;
+// Which entries stand alone in the standard process too: nothing early met inside them.
+void Bpe::find_untouched() {
+  for (uint32_t rank = 0; rank < merged_.size(); ++rank) {
+    Derivation& derivation = derivations_[merged_[rank].merged];
+    if (derivation.created != rank + 1) continue;
+    derivation.touched = derivations_[derivation.left].touched ||
+                         derivations_[derivation.right].touched ||
+                         meet(derivation.left, derivation.right, rank + 1) == Meeting::early;
   }
 }
 
@@ -266,12 +275,10 @@ inline uint32_t Bpe::rank_of(uint32_t left, uint32_t right) const {
 
 void Bpe::encode(std::string_view piece, const char* limit, Scratch& scratch,
                  std::vector<TokenId>& out) const {
-  const uint32_t whole = find_piece(piece, limit);
-  if (whole != kNone && (ignore_merges_ || derivations_[whole].created != kNone)) {
+  const uint32_t whole = piece.size() <= longest_ ? find_piece(piece, limit) : kNone;
+  if (whole != kNone && (ignore_merges_ || stands_alone(whole))) {
     out.push_back(static_cast<TokenId>(whole));
-  } else if (ordered_) {
-    search(piece, scratch, out);
-  } else {
+  } else if (!search(piece, scratch, out)) {
     merge(piece, scratch, out);
   }
 }
@@ -290,53 +297,69 @@ void Bpe::encode_by_merging(std::string_view piece, Scratch& scratch,
 // was made later is taken apart, and the boundary pair's own rank is compared with the ranks at
 // which either side went on merging. At equal ranks the leftmost pair goes first, so the boundary
 // pair loses against the left side and wins against the right side.
-bool Bpe::compatible(uint32_t left, uint32_t right, uint32_t limit) const {
+Bpe::Meeting Bpe::meet(uint32_t left, uint32_t right, uint32_t limit) const {
   uint32_t left_until = limit, right_until = limit;  // 1 + rank
+  Meeting meeting = Meeting::apart;
+  const Derivation* l = &derivations_[left];
+  const Derivation* r = &derivations_[right];
   while (true) {
-    const uint32_t rank = rank_of(left, right);
-    if (rank != kNone && rank + 1 < left_until && rank + 1 <= right_until) return false;
-    const uint32_t left_created = derivations_[left].created;
-    const uint32_t right_created = derivations_[right].created;
-    if (left_created > right_created) {
-      left_until = left_created;
-      left = derivations_[left].right;
-    } else if (right_created > 0) {
-      right_until = right_created;
-      right = derivations_[right].left;
+    if ((l->right_partners & partner_bit(right)) && (r->left_partners & partner_bit(left))) {
+      const uint32_t rank = rank_of(left, right);
+      if (rank == kNone) {
+        // No merge has them.
+      } else if (merged_[rank].early) {
+        meeting = Meeting::early;
+      } else if (rank + 1 < left_until && rank + 1 <= right_until) {
+        return Meeting::merge;
+      }
+    }
+    if (l->created > r->created) {
+      left_until = l->created;
+      left = l->right;
+      l = &derivations_[left];
+    } else if (r->created > 0) {
+      right_until = r->created;
+      right = r->left;
+      r = &derivations_[right];
     } else {
-      return true;
+      return meeting;
     }
   }
 }
 
-void Bpe::search(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const {
+bool Bpe::search(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const {
   const size_t first = out.size();
   auto& dead_end = scratch.dead_end;
   dead_end.assign(piece.size() + 1, 0);
   size_t pos = 0;
-  uint32_t candidate = trie_.longest(piece);
+  bool early = false;
+  uint32_t candidate = trie_.longest(piece.data(), piece.size());
   while (true) {
     // The longest candidate that neither ends where nothing goes on nor would have merged with the
     // id before it.
-    while (candidate != kNone) {
-      if (!dead_end[pos + tokens_[candidate].size] &&
-          (out.size() == first ||
-           compatible(static_cast<uint32_t>(out.back()), candidate, kNone))) {
-        break;
-      }
-      candidate = trie_.shorter(candidate);
+    for (; candidate != kNone; candidate = trie_.shorter(candidate)) {
+      if (dead_end[pos + derivations_[candidate].size]) continue;
+      if (out.size() == first) break;
+      const Meeting meeting = meet(static_cast<uint32_t>(out.back()), candidate, kNone);
+      early = early || meeting == Meeting::early;
+      if (meeting != Meeting::merge) break;
     }
     if (candidate != kNone) {
       out.push_back(static_cast<TokenId>(candidate));
-      pos += tokens_[candidate].size;
-      if (pos == piece.size()) return;
-      candidate = trie_.longest(piece.substr(pos));
+      pos += derivations_[candidate].size;
+      early = early || derivations_[candidate].touched;
+      if (early) {
+        out.resize(first);
+        return false;
+      }
+      if (pos == piece.size()) return true;
+      candidate = trie_.longest(piece.data() + pos, piece.size() - pos);
       continue;
     }
     // Never at the first id: the piece has a result.
     dead_end[pos] = 1;
     candidate = static_cast<uint32_t>(out.back());
-    pos -= tokens_[candidate].size;
+    pos -= derivations_[candidate].size;
     out.pop_back();
     candidate = trie_.shorter(candidate);
   }

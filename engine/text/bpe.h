@@ -5,15 +5,17 @@
 // ignore_merges a piece that is itself an entry becomes that entry at once.
 //
 // Two ways lead there. merge() follows the definition and is the referee. search() finds the same
-// ids without merging, in linear time, where the merges are *ordered*: no merge uses an entry that
-// a later merge makes. Then merging is one sweep over the ranks, and what happens to a stretch of
-// text before rank r depends on nothing outside it until a merge crosses its edge. Hence:
+// ids without merging, in linear time. Call a merge *early* if it is listed before its parts are
+// made (Llama 3 has such); leave them aside for a moment. Then no merge applies to an entry that a
+// merge of higher rank has made, merging is one sweep over the ranks, and what happens to a stretch
+// of text before rank r depends on nothing outside it until a merge crosses its edge. Hence:
 //   (1) every id of a result stands alone: its own bytes encode to it;
 //   (2) a sequence of such ids is the result for its bytes exactly if each two neighbours are the
 //       result for theirs (no merge crosses between them), and there is only one such sequence.
 // search() walks through the text with the longest entry that is compatible with the id before it
-// and steps back where none is; a place that was stepped back from is never tried again. All
-// published vocabularies are ordered; for one that is not, merge() is used.
+// and steps back where none is; a place that was stepped back from is never tried again. On the way
+// it sees every pair that is ever adjacent in the sweep. If an early merge has such a pair, the
+// sweep is not the whole truth and merge() decides.
 //
 // Immutable after building; thread-safe.
 #pragma once
@@ -70,7 +72,6 @@ class Bpe {
 
   // The same by the definition, however the vocabulary is made. For tests.
   void encode_by_merging(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
-  bool ordered() const { return ordered_; }
 
   // The entry that stands for exactly these bytes, written in the byte alphabet.
   std::optional<TokenId> find_bytes(std::string_view bytes) const;
@@ -107,35 +108,48 @@ class Bpe {
   uint32_t rank_of(uint32_t left, uint32_t right) const;
   void add_merges(const BpeSpec& spec, const std::string& where);
   void derive_entries();
-  void derive_by_merging();
-  // Whether no merge crosses between the two entries before rank `limit`.
-  bool compatible(uint32_t left, uint32_t right, uint32_t limit) const;
-  void search(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
+  void find_untouched();
+  // What happens between two entries that stand alone before rank `limit` - 1: nothing, a merge
+  // crosses the boundary, or (and no merge does) a pair is adjacent that an early merge has.
+  enum class Meeting { apart, merge, early };
+  Meeting meet(uint32_t left, uint32_t right, uint32_t limit) const;
+  bool stands_alone(uint32_t id) const {
+    return derivations_[id].created != kNone && !derivations_[id].touched;
+  }
+  // Returns false, with `out` as before, if merge() has to decide.
+  bool search(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
   void merge(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
   void merge_long(std::string_view piece, Scratch& scratch, std::vector<TokenId>& out) const;
 
   std::string texts_;
   std::vector<Span> tokens_;  // by id
   size_t entries_ = 0;
+  size_t longest_ = 0;  // bytes of the longest entry
   bool ignore_merges_ = false;
   std::array<uint32_t, 256> byte_id_{};
   std::vector<uint32_t> byte_pair_rank_;  // [256 * 256]
   std::vector<ShortSlot> short_;
   std::vector<LongSlot> long_;
   int short_shift_ = 0, long_shift_ = 0, pair_shift_ = 0;
-  std::vector<uint64_t> pairs_;   // left, right, rank packed; all ones: empty
+  std::vector<uint64_t> pairs_;  // left, right, rank packed; all ones: empty
   struct Merge {
     uint32_t left, right, merged;
+    bool early;  // listed before one of its parts is made
   };
   std::vector<Merge> merged_;  // by rank
-  // How an entry's own bytes become it, by id. An entry that does not stand alone has created kNone
-  // and is never the result of merging.
+  // How an entry's own bytes become it, by id; what search() reads, in half a cache line. An entry
+  // that does not stand alone in the sweep has created kNone.
   struct Derivation {
     uint32_t created = kNone;  // 1 + the rank of the last merge; 0 for a single byte
     uint32_t left = kNone, right = kNone;
+    uint32_t size : 31 = 0;    // bytes
+    uint32_t touched : 1 = 0;  // an early merge's pair was adjacent on the way
+    // One bit (partner_bit) for each entry that a merge has to the right, or to the left, of this
+    // one: most pairs that no merge has are found out without looking into the table of pairs.
+    uint64_t right_partners = 0, left_partners = 0;
   };
+  static uint64_t partner_bit(uint32_t id) { return uint64_t{1} << (id * 0x9E3779B1u >> 26); }
   std::vector<Derivation> derivations_;
-  bool ordered_ = true;
   TokenTrie trie_;  // the entries that stand alone
 };
 

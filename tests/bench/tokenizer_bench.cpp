@@ -45,8 +45,8 @@ const std::vector<std::string>& documents(const std::string& kind) {
   if (kind == "english") texts = lines_of(read_file(datasets / "wikitext2/wiki.test.raw"));
   if (kind == "code") {
     texts = fields(datasets / "mbpp/mbpp.jsonl", {"code"});
-    for (auto& text : fields(datasets / "humaneval/HumanEval.jsonl",
-                             {"prompt", "canonical_solution", "test"})) {
+    for (auto& text :
+         fields(datasets / "humaneval/HumanEval.jsonl", {"prompt", "canonical_solution", "test"})) {
       texts.push_back(std::move(text));
     }
   }
@@ -106,8 +106,7 @@ void load(benchmark::State& state, const std::string& name) {
 
 const bool registered = [] {
   if (!std::filesystem::exists(shared() / "tokenizers")) return false;
-  for (const char* name :
-       {"deepseek-v3", "llama-3.1", "qwen2.5", "gpt-2", "deepseek-llm"}) {
+  for (const char* name : {"deepseek-v3", "llama-3.1", "qwen2.5", "gpt-2", "deepseek-llm"}) {
     for (const char* kind : {"english", "chinese", "code"}) {
       benchmark::RegisterBenchmark((std::string(name) + "/" + kind).c_str(), encode, name, kind);
     }
