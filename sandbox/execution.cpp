@@ -81,11 +81,12 @@ struct Output {
 
 class Execution {
  public:
-  Execution(Slot& slot, const Job& job, const Limits& limits, Level level)
+  Execution(Slot& slot, const Job& job, const Limits& limits, Level level, bool patient)
       : slot_(slot),
         job_(job),
         limits_(limits),
         level_(level),
+        patient_(patient),
         has_checker_(!job.checker_fields.empty()) {}
 
   Observation run() {
@@ -118,6 +119,7 @@ class Execution {
   void begin();
   void watch();
   void read_schedule();
+  double wall_limit() const;
   bool done() const;
   void finish();
 
@@ -125,6 +127,7 @@ class Execution {
   const Job& job_;
   const Limits& limits_;
   const Level level_;
+  const bool patient_;
   const bool has_checker_;
   Observation seen_;
   Side candidate_, checker_;
@@ -401,13 +404,18 @@ void Execution::watch() {
   }
   read_schedule();
   if (cpu > limits_.cpu_seconds) return stop(Stop::cpu_limit);
-  if (wall > limits_.wall()) return stop(Stop::wall_limit);
+  if (wall > wall_limit()) return stop(Stop::wall_limit);
   if (!slot_.candidate.directory.empty()) {
     const Usage usage = directory_usage(slot_.candidate.directory, limits_.files);
     if (usage.bytes > limits_.files_bytes || usage.entries > limits_.files) {
       return stop(Stop::files);
     }
   }
+}
+
+double Execution::wall_limit() const {
+  const double limit = limits_.wall();
+  return patient_ ? limit + std::min(seen_.starved_seconds, 2 * limit) : limit;
 }
 
 bool Execution::done() const {
@@ -468,7 +476,7 @@ void Execution::loop() {
       if (wait <= 0) return broken("set-up takes too long");
     } else {
       wait = std::min(kWatchSeconds - seconds_since(watched_),
-                      limits_.wall() - seconds_since(started_));
+                      wall_limit() - seconds_since(started_));
       if (wait <= 0) {
         watch();
         continue;
@@ -510,8 +518,8 @@ void Execution::finish() {
 
 }  // namespace
 
-Observation execute(Slot& slot, const Job& job, const Limits& limits, Level level) {
-  return Execution(slot, job, limits, level).run();
+Observation execute(Slot& slot, const Job& job, const Limits& limits, Level level, bool patient) {
+  return Execution(slot, job, limits, level, patient).run();
 }
 
 }  // namespace assay::sandbox

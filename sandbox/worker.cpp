@@ -63,7 +63,7 @@ Observation Worker::execute_once(const Job& job, const Limits& limits, bool alon
   Observation seen;
   try {
     if (!slot_) make_slot();
-    seen = sandbox::execute(*slot_, job, limits, shared_.environment.level);
+    seen = sandbox::execute(*slot_, job, limits, shared_.environment.level, alone);
   } catch (const std::exception& error) {
     seen.broken = error.what();
   }
