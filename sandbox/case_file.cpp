@@ -24,6 +24,7 @@ NamedProgram read_case(json::Value line) {
   } else {
     line.at("kind").fail("unknown kind '" + kind + "'", "use call or stdio");
   }
+  named.program.repeat = static_cast<int>(line.integer_or("repeat", 1));
   Limits& limits = named.program.limits;
   if (const json::Value given = line.find("limits"); given.exists() && !given.is_null()) {
     if (given.has("time_s")) {

@@ -1,7 +1,7 @@
 // Programs as lines of JSON, for using the sandbox on its own (assay sandbox run CASES.jsonl).
 //
 // A line: {"id", "kind": "call" | "stdio", "prompt", "completion", "test", "entry_point",
-// "solution_names": [..], "stdin", "expected_stdout",
+// "solution_names": [..], "stdin", "expected_stdout", "repeat",
 // "limits": {"time_s", "memory_mb", "processes", "output_kb"}}. The program is prompt + completion;
 // members that are missing are empty, limits that are missing are the defaults; other members are
 // ignored. time_s limits the wall clock and the processor time alike.

@@ -475,8 +475,8 @@ void Execution::loop() {
       wait = kSetupSeconds - seconds_since(created_);
       if (wait <= 0) return broken("set-up takes too long");
     } else {
-      wait = std::min(kWatchSeconds - seconds_since(watched_),
-                      wall_limit() - seconds_since(started_));
+      wait =
+          std::min(kWatchSeconds - seconds_since(watched_), wall_limit() - seconds_since(started_));
       if (wait <= 0) {
         watch();
         continue;

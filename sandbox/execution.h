@@ -52,8 +52,8 @@ struct Observation {
   int64_t peak_kib = 0;
 };
 
-// The slot stays usable unless `broken` is set. With `patient`, time in which the candidate was ready
-// but had no processor is not counted against the wall clock limit, up to twice that limit.
+// The slot stays usable unless `broken` is set. With `patient`, time in which the candidate was
+// ready but had no processor is not counted against the wall clock limit, up to twice that limit.
 Observation execute(Slot& slot, const Job& job, const Limits& limits, Level level, bool patient);
 
 }  // namespace assay::sandbox

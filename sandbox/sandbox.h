@@ -82,7 +82,8 @@ struct CallTests {
   // prompt defines are the prompt's own). A trailing function without a body gets `pass`.
   std::string context;
   // Run in the checker. With an entry point: defines check(candidate), which the checker then
-  // calls. Without: statements, such as MBPP's asserts.
+  // calls. Without: statements, such as MBPP's asserts. Tests that end without having used the
+  // program are a sandbox_error: they would pass anything.
   std::string tests;
   std::string entry_point;
   // Names the tests take from the program even when they are builtins or defined by `context`.
@@ -134,6 +135,7 @@ struct ExpressionTest {
 struct Program {
   std::variant<CallTests, StdioTests, FunctionTests, ExpressionTest> tests;
   Limits limits;
+  int repeat = 1;  // run so often in a row on one worker; the last run counts
 };
 
 enum class Outcome {

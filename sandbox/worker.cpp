@@ -186,6 +186,11 @@ void Worker::judge_expression(const ExpressionTest& test, Run& run) {
 }
 
 Verdict Worker::judge(const Program& program) {
+  for (int i = 1; i < program.repeat; ++i) judge_once(program);
+  return judge_once(program);
+}
+
+Verdict Worker::judge_once(const Program& program) {
   Run run{program, {}, {}};
   run.verdict.level = shared_.environment.level;
   run.verdict.limits = program.limits;

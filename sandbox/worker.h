@@ -42,6 +42,7 @@ class Worker {
 
  private:
   struct Run;
+  Verdict judge_once(const Program& program);
   Observation execute_once(const Job& job, const Limits& limits, bool alone);
   // One execution with its retries. `judge` turns an observation into a judgement.
   Judgement execute(const Job& job, Run& run,

@@ -38,6 +38,7 @@ void add_tokenize(CLI::App& app, Session& session);
 void add_inspect(CLI::App& app, Session& session);
 void add_show_prompt(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
+void add_sandbox(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 
 }  // namespace assay::harness

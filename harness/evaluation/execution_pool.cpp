@@ -37,10 +37,9 @@ sandbox::Program translate(tasks::ProgramRequest request) {
       sandbox::CallTests tests;
       tests.solution = std::move(request.program);
       tests.context = std::move(request.checker_prelude);
-      // The tests end with the call of check(): the entry point is a name like any other, but the
-      // program's, although the prelude has a body-less function of that name.
+      // With an entry point the checker calls check(candidate) after the tests have defined it.
       tests.tests = std::move(request.tests);
-      if (!request.entry_point.empty()) tests.solution_names = {request.entry_point};
+      tests.entry_point = std::move(request.entry_point);
       tests.reference = std::move(request.reference);
       program.tests = std::move(tests);
       break;
