@@ -22,22 +22,16 @@ namespace {
 // they get, and memory is better spent on longer prompts.
 constexpr int64_t kSequences = 128;
 
-Numerics numerics_of(const Checkpoint& checkpoint, Numerics asked) {
-  // The mode follows the matrices; norms and biases may be stored wider.
-  bool bf16 = false;
-  for (const TensorView& tensor : checkpoint.tensors()) bf16 |= tensor.dtype == DType::bf16;
-  return resolve_numerics(asked, checkpoint.config().fp8_weights, bf16);
-}
-
 class NativeEngine final : public Engine {
  public:
   explicit NativeEngine(const EngineOptions& options)
       : options_(options),
         workers_(options.threads),
         checkpoint_(Checkpoint::open(options.model, options.config)),
-        backend_(ops::make_cpu_backend(options.kernels, numerics_of(checkpoint_, options.numerics),
-                                       workers_, checkpoint_.config().ue8m0_scales)),
-        runner_(checkpoint_, *backend_) {
+        backend_(make_backend(workers_)),
+        memory_(plan_memory(checkpoint_.config(), backend_->numerics(), options, false)),
+        preparer_(memory_.streamed ? make_backend(preparing_) : nullptr),
+        runner_(checkpoint_, *backend_, preparer_.get(), memory_.resident_bytes) {
     const ModelConfig& config = checkpoint_.config();
     if (options.require_tokenizer) tokenizer_ = Tokenizer::load(options.model);
     capabilities_.architecture = config.model_type;
@@ -50,7 +44,6 @@ class NativeEngine final : public Engine {
     for (int64_t layer = 0; layer < config.layers; ++layer) {
       capabilities_.moe_layers += config.is_moe_layer(layer);
     }
-    memory_ = plan_memory(config, backend_->numerics(), options, false);
   }
 
   const Capabilities& capabilities() const override { return capabilities_; }
@@ -70,8 +63,11 @@ class NativeEngine final : public Engine {
     const MemoryPlan memory =
         plan_memory(checkpoint_.config(), backend_->numerics(), options_, true);
     const GenerateLimits limits{memory.pass_tokens, memory.kept_tokens, kSequences};
-    run_generate(runner_, tokenizer_.get(), requests, limits, options_.expert_load, sink,
-                 statistics_);
+    if (options_.speculate_mtp && !capabilities_.has_mtp) {
+      throw_usage("the checkpoint has no MTP layer to draft with", "leave --speculate mtp out");
+    }
+    run_generate(runner_, tokenizer_.get(), requests, limits, options_.expert_load,
+                 options_.speculate_mtp, sink, statistics_);
   }
 
   PlanSummary plan(std::span<const ScoreRequest> requests) const override {
@@ -94,6 +90,12 @@ class NativeEngine final : public Engine {
   EngineStatistics statistics() const override { return statistics_; }
 
  private:
+  std::unique_ptr<ops::Backend> make_backend(const Workers& workers) const {
+    const Numerics natural = numerics_of_weights(checkpoint_.tensors());
+    return ops::make_cpu_backend(options_.kernels, resolve_numerics(options_.numerics, natural),
+                                 workers, checkpoint_.config().ue8m0_scales);
+  }
+
   // Adds the time from construction to destruction.
   class Stopwatch {
    public:
@@ -110,13 +112,14 @@ class NativeEngine final : public Engine {
   };
 
   const EngineOptions options_;
-  Workers workers_;
-  Checkpoint checkpoint_;
-  std::unique_ptr<ops::Backend> backend_;
+  const Workers workers_, preparing_{1};
+  const Checkpoint checkpoint_;
+  const std::unique_ptr<ops::Backend> backend_;
+  const MemoryPlan memory_;
+  const std::unique_ptr<ops::Backend> preparer_;  // packs streamed layers on a second thread
   Runner runner_;
   std::unique_ptr<Tokenizer> tokenizer_;
   Capabilities capabilities_;
-  MemoryPlan memory_;
   EngineStatistics statistics_;
 };
 

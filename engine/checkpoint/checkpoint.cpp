@@ -1,5 +1,8 @@
 #include "engine/checkpoint/checkpoint.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "engine/checkpoint/binding.h"
@@ -81,6 +84,16 @@ TensorView Checkpoint::find(std::string_view name) const {
 
 const fs::path& Checkpoint::shard_path(int shard) const {
   return state_->shards.files()[static_cast<size_t>(shard)].path();
+}
+
+void Checkpoint::release_pages(const TensorView& tensor) const {
+  const auto file = state_->shards.files()[static_cast<size_t>(tensor.shard)].bytes();
+  const auto begin = reinterpret_cast<uintptr_t>(file.data());
+  const auto at = reinterpret_cast<uintptr_t>(tensor.data);
+  if (at < begin || at >= begin + file.size()) return;  // a copy, not the map
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t first = at / page * page, last = at + tensor.bytes();
+  ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 void Checkpoint::check_values(const TensorView& tensor) const {

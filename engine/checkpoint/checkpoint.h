@@ -96,6 +96,9 @@ class Checkpoint {
 
   // check_finite on one tensor of this checkpoint, with the right file name.
   void check_values(const TensorView& tensor) const;
+  // The tensor will not be read soon: its pages of the mapped file leave this process's memory (not
+  // the system's cache). Reading it again is allowed and maps them anew.
+  void release_pages(const TensorView& tensor) const;
 
  private:
   struct State;

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return file_.path(); }
+  std::span<const std::byte> bytes() const { return file_.bytes(); }
   uint64_t size() const { return file_.bytes().size(); }
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }  // by offset
   const std::byte* data(const SafetensorsEntry& entry) const {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <optional>
 
 #include "base/error.h"
+#include "engine/execute/drafter.h"
 #include "engine/execute/expert_load.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/sampling.h"
@@ -26,14 +28,21 @@ struct Sequence {
   const WorkItem* item;
   const GenerateRequest* request;
   int64_t limit;                // tokens it may generate
-  std::vector<int32_t> slots;   // of every fed position
+  std::vector<int32_t> slots;   // of every fed position; drafting: of tokens to be fed, too
   std::vector<TokenId> tokens;  // generated; the last one is not fed yet
   std::vector<float> logprobs;
   StopMatcher stop;
   Random random;
   std::optional<FinishReason> finish;
   size_t text_end = std::string::npos;
+  int64_t entries = 0;             // drafting: MTP entries 1 .. entries are in memory
+  std::optional<TokenId> draft;    // guess of the token after tokens.back()
 
+  int64_t prompt_size() const { return static_cast<int64_t>(request->prompt.size()); }
+  TokenId token(int64_t position) const {
+    const auto p = static_cast<size_t>(position);
+    return p < request->prompt.size() ? request->prompt[p] : tokens[p - request->prompt.size()];
+  }
   bool greedy() const { return request->sampling.temperature == 0; }
 };
 
@@ -46,7 +55,7 @@ struct Chunk {
 class GenerateRun {
  public:
   GenerateRun(Runner& runner, const Tokenizer* tokenizer, std::span<const GenerateRequest> requests,
-              const GenerateLimits& limits, bool expert_load, GenerateSink& sink,
+              const GenerateLimits& limits, bool expert_load, bool speculate, GenerateSink& sink,
               EngineStatistics& statistics)
       : runner_(runner),
         tokenizer_(tokenizer),
@@ -59,6 +68,7 @@ class GenerateRun {
         items_(plan_generation(requests, runner.config(), expert_load_)),
         slots_(limits.kv_slots) {
     if (tokenizer_) eos_ = tokenizer_->eos();
+    if (speculate) drafter_ = std::make_unique<Drafter>(runner);
   }
 
   void run() {
@@ -81,7 +91,8 @@ class GenerateRun {
     }
     if (items_.empty()) return;
     progress_.stage = "generate";
-    pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed));
+    pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed), drafter_ ? 1 : 0);
+    if (drafter_) states_.ensure(pool_.slots() * runner_.config().hidden);
     row_of_slot_.resize(static_cast<size_t>(pool_.slots()));
     while (next_ < items_.size() || !active_.empty()) {
       if (sink_.cancelled()) return;
@@ -214,10 +225,19 @@ class GenerateRun {
       rows_.push_back(static_cast<int32_t>(segments_[i].row + segments_[i].count - 1));
       advancing_.push_back(chunks[i].sequence);
     }
+    if (drafter_) keep_states(hidden);
     choose(hidden);
+    if (!drafter_) return;
+    drafting_.clear();
+    for (const Chunk& chunk : chunks) {
+      // Of a shared prefix, the entries are there already.
+      chunk.sequence->entries = std::max<int64_t>(chunk.sequence->entries, chunk.sequence->item->shared - 1);
+      drafting_.push_back({chunk.sequence, chunk.end});
+    }
+    draft();
   }
 
-  // Feeds every active sequence's last token.
+  // Feeds every active sequence's last token, with its draft behind it.
   void decode() {
     if (active_.empty()) return;
     ids_.clear();
@@ -229,39 +249,136 @@ class GenerateRun {
     advancing_.clear();
     for (const auto& sequence : active_) {
       const auto row = static_cast<int32_t>(ids_.size());
-      const int32_t slot = slots_.take();
-      --reserved_;
-      const auto position = static_cast<int32_t>(sequence->slots.size());
-      sequence->slots.push_back(slot);
-      ids_.push_back(sequence->tokens.back());
-      positions_.push_back(position);
-      store_.push_back(slot);
-      segments_.push_back({row, 1, position, sequence->slots.data()});
-      rows_.push_back(row);
-      advancing_.push_back(sequence.get());
-      if (expert_load_) count_generated(*sequence, static_cast<uint32_t>(row));
+      const int64_t position = sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1;
+      // A draft helps unless only one more token may come.
+      const bool drafted = sequence->draft &&
+                           static_cast<int64_t>(sequence->tokens.size()) + 1 < sequence->limit;
+      const int count = drafted ? 2 : 1;
+      extend_slots(*sequence, position + count);
+      for (int i = 0; i < count; ++i) {
+        ids_.push_back(i == 0 ? sequence->tokens.back() : *sequence->draft);
+        positions_.push_back(static_cast<int32_t>(position + i));
+        store_.push_back(sequence->slots[static_cast<size_t>(position + i)]);
+        rows_.push_back(row + i);
+        advancing_.push_back(sequence.get());
+      }
+      segments_.push_back({row, count, position, sequence->slots.data()});
+      if (expert_load_) count_generated(*sequence, static_cast<uint32_t>(row), pieces_);
     }
-    choose(run({positions_, segments_, {}, store_, model::Form::absorbed}));
+    const ops::Rows hidden = run({positions_, segments_, {}, store_, model::Form::absorbed});
+    if (drafter_) keep_states(hidden);
+    choose(hidden);
+    if (drafter_) {
+      count_accepted();
+      drafting_.clear();
+      for (const auto& sequence : active_) {
+        drafting_.push_back({sequence.get(), sequence->prompt_size() +
+                                                 static_cast<int64_t>(sequence->tokens.size()) - 1});
+      }
+      draft();
+    }
     collect();
   }
 
+  // Takes the slots reserved for positions below `end`.
+  void extend_slots(Sequence& sequence, int64_t end) {
+    while (static_cast<int64_t>(sequence.slots.size()) < end) {
+      sequence.slots.push_back(slots_.take());
+      --reserved_;
+    }
+  }
+
+  // Drafting: the normed hidden state of every row of the pass, by slot.
+  void keep_states(ops::ConstRows hidden) {
+    all_rows_.resize(ids_.size());
+    for (size_t i = 0; i < all_rows_.size(); ++i) all_rows_[i] = static_cast<int32_t>(i);
+    const ops::Rows normed = runner_.final_norm(hidden, all_rows_);
+    for (size_t i = 0; i < store_.size(); ++i) {
+      if (store_[i] < 0) continue;
+      std::memcpy(state(store_[i]), normed.row(static_cast<int64_t>(i)),
+                  static_cast<size_t>(normed.cols) * sizeof(float));
+    }
+  }
+  float* state(int32_t slot) { return states_.data() + slot * runner_.config().hidden; }
+
+  // Makes the MTP entries that have become possible, up to a sequence's newest token, and guesses
+  // what follows it. drafting_ holds the sequences of the last pass and the positions fed so far.
+  void draft() {
+    ids_.clear();
+    positions_.clear();
+    store_.clear();
+    segments_.clear();
+    rows_.clear();
+    advancing_.clear();
+    for (const auto& [sequence, fed] : drafting_) {
+      sequence->draft.reset();
+      // The newest token's state is not there yet, but its entry needs that of the token before.
+      // What a finished sequence leaves behind is its prompt, which others may share.
+      const bool newest = !sequence->finish && !sequence->tokens.empty();
+      if (sequence->finish && sequence->entries + 1 >= sequence->prompt_size()) continue;
+      const int64_t last =
+          newest ? sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1
+                 : std::min(fed, sequence->prompt_size()) - 1;
+      extend_slots(*sequence, last + 1);
+      const int64_t first = std::max<int64_t>(1, sequence->entries + 1);
+      if (first > last) continue;
+      const auto row = static_cast<int64_t>(ids_.size());
+      for (int64_t j = first; j <= last; ++j) {
+        ids_.push_back(sequence->token(j));
+        positions_.push_back(static_cast<int32_t>(j - 1));
+        store_.push_back(sequence->slots[static_cast<size_t>(j)]);
+      }
+      segments_.push_back({row, last - first + 1, first - 1, sequence->slots.data() + 1});
+      sequence->entries = last;
+      if (!newest) continue;
+      rows_.push_back(static_cast<int32_t>(ids_.size()) - 1);
+      advancing_.push_back(sequence);
+    }
+    if (ids_.empty()) return;
+    const ops::Rows before = model::matrix(entry_states_, static_cast<int64_t>(ids_.size()),
+                                           runner_.config().hidden);
+    for (const ops::Segment& segment : segments_) {
+      for (int64_t i = 0; i < segment.count; ++i) {
+        // slots[p] is that of position p + 1, whose state's predecessor is slots[p - 1].
+        std::memcpy(before.row(segment.row + i), state(segment.slots[segment.position + i - 1]),
+                    static_cast<size_t>(before.cols) * sizeof(float));
+      }
+    }
+    const ops::Rows output = drafter_->run(
+        ids_, before, {positions_, segments_, {}, store_, model::Form::absorbed}, pool_);
+    if (rows_.empty()) return;
+    const std::span<const int32_t> guesses = drafter_->guess(output, rows_);
+    for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses[i];
+  }
+
   // A generated position counts once for every group among the identical requests.
-  void count_generated(const Sequence& sequence, uint32_t row) {
+  void count_generated(const Sequence& sequence, uint32_t row, std::vector<LoadPiece>& pieces) {
     const WorkItem& item = *sequence.item;
-    pieces_.push_back({row, 1, sequence.request->group, item.request, true});
+    pieces.push_back({row, 1, sequence.request->group, item.request, true});
     for (size_t i = 0; i < item.identical.size(); ++i) {
       const int group = requests_[item.identical[i]].group;
       bool seen = group == sequence.request->group;
       for (size_t j = 0; j < i; ++j) seen |= requests_[item.identical[j]].group == group;
-      if (!seen) pieces_.push_back({row, 1, group, item.identical[i], true});
+      if (!seen) pieces.push_back({row, 1, group, item.identical[i], true});
     }
   }
 
+  // The rows of accepted drafts count too; whether one is accepted shows after the pass.
+  void count_accepted() {
+    if (!expert_load_ || accepted_.empty()) return;
+    for (const auto& [layer, routing] : draft_routing_) load_.add(accepted_, layer, routing);
+  }
+
   ops::Rows run(const model::PassInput& input) {
+    accepted_.clear();
+    draft_routing_.clear();
+    const bool drafts = drafter_ && input.form == model::Form::absorbed;
     statistics_.tokens_computed += ids_.size();
     progress_.tokens_done += ids_.size();
     return runner_.run(ids_, input, pool_, [&](int layer, const ops::Routing* routing) {
-      if (expert_load_ && routing) load_.add(pieces_, layer, *routing);
+      if (!expert_load_ || !routing) return;
+      load_.add(pieces_, layer, *routing);
+      if (drafts) draft_routing_.push_back({layer, *routing});
     });
   }
 
@@ -282,6 +399,13 @@ class GenerateRun {
     }
     for (size_t i = 0; i < n; ++i) {
       Sequence& sequence = *advancing_[i];
+      if (i > 0 && advancing_[i - 1] == &sequence) {
+        // The row of a draft: it counts if the draft is what was chosen.
+        ++statistics_.drafted;
+        if (sequence.finish || sequence.tokens.back() != *sequence.draft) continue;
+        ++statistics_.accepted;
+        if (expert_load_) count_generated(sequence, static_cast<uint32_t>(rows_[i]), accepted_);
+      }
       if (sequence.greedy()) {
         take({argmax_[i], argmax_logprobs_[i]}, sequence);
         continue;
@@ -378,6 +502,18 @@ class GenerateRun {
   std::vector<int32_t> frontier_;  // slots of the last admitted prompt
   std::vector<std::unique_ptr<Sequence>> active_;
 
+  std::unique_ptr<Drafter> drafter_;
+  model::Buffer<float> states_;  // by slot: normed hidden states of the main model
+  model::Buffer<float> entry_states_;
+  struct Drafting {
+    Sequence* sequence;
+    int64_t fed;
+  };
+  std::vector<Drafting> drafting_;
+  std::vector<int32_t> all_rows_;
+  std::vector<LoadPiece> accepted_;  // rows of accepted drafts
+  std::vector<std::pair<int, ops::Routing>> draft_routing_;
+
   // Of the current pass; reused.
   std::vector<TokenId> ids_;
   std::vector<int32_t> positions_, store_, ancestors_, slot_lists_, rows_;
@@ -399,14 +535,15 @@ class GenerateRun {
 
 void run_generate(Runner& runner, const Tokenizer* tokenizer,
                   std::span<const GenerateRequest> requests, const GenerateLimits& limits,
-                  bool expert_load, GenerateSink& sink, EngineStatistics& statistics) {
+                  bool expert_load, bool speculate, GenerateSink& sink,
+                  EngineStatistics& statistics) {
   check_requests(requests, runner.config());
   for (size_t i = 0; i < requests.size() && !tokenizer; ++i) {
     if (!requests[i].stop.empty()) {
       throw_bad_input("stop strings need a tokenizer", "request " + std::to_string(i));
     }
   }
-  GenerateRun(runner, tokenizer, requests, limits, expert_load, sink, statistics).run();
+  GenerateRun(runner, tokenizer, requests, limits, expert_load, speculate, sink, statistics).run();
 }
 
 }  // namespace assay::engine

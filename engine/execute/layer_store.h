@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <future>
 #include <memory>
 #include <vector>
 
@@ -17,17 +18,30 @@ namespace assay::engine {
 
 class LayerStore {
  public:
-  LayerStore(const Checkpoint& checkpoint, const ops::Backend& backend);
+  // `preparer` packs layers like the computing backend, on the second thread; null where all layers
+  // stay resident. `resident_bytes`: what resident layers may take beside the two buffers.
+  LayerStore(const Checkpoint& checkpoint, const ops::Backend& backend,
+             const ops::Backend* preparer, size_t resident_bytes);
   ~LayerStore();
 
   int layers() const { return static_cast<int>(resident_.size()); }
+  bool streams() const { return preparer_ != nullptr; }
   // Layer `index`, valid until the next call. `absorbed`: with the weights of MLA's absorbed form.
+  // Layers are expected in ascending order, over and over; any order works.
   const model::PreparedLayer& acquire(int index, bool absorbed);
 
  private:
+  void start_next(int after, bool absorbed);
+
   const Checkpoint& checkpoint_;
   const ops::Backend& backend_;
+  const ops::Backend* preparer_;
+  size_t resident_left_;
   std::vector<std::unique_ptr<model::PreparedLayer>> resident_;
+  // Streaming: the layer in use and the one being prepared.
+  std::unique_ptr<model::PreparedLayer> current_;
+  std::future<std::unique_ptr<model::PreparedLayer>> next_;
+  int next_index_ = -1;
 };
 
 }  // namespace assay::engine

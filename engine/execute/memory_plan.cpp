@@ -29,7 +29,7 @@ double weight_element_bytes(Numerics numerics) {
 }
 
 struct WeightSizes {
-  double fixed = 0;   // embedding is read from the map; head and norms
+  double fixed = 0;   // head; embedding rows, read from the mapped file
   double layers = 0;  // all layers
   double largest_layer = 0;
 };
@@ -38,7 +38,7 @@ WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed)
   const double matrix = weight_element_bytes(numerics);
   const double head = numerics == Numerics::fp32 ? 4 : 2;
   WeightSizes sizes;
-  sizes.fixed = head * static_cast<double>(c.vocabulary * c.hidden);
+  sizes.fixed = (head + 2) * static_cast<double>(c.vocabulary * c.hidden);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     double elements = 0, extra = 0;
     if (c.mla) {
@@ -106,26 +106,23 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
                        std::to_string((static_cast<size_t>(least + smallest) >> 20) + 1) + " MiB",
                    config.source, "give a larger --memory");
   }
-  plan.resident_bytes = static_cast<size_t>(least);
   const double free = budget - least - static_cast<double>(constant);
-  // Half of what is left for the rows of a pass, a quarter for kept KV, the rest for everything
-  // that is not counted here.
-  const int64_t most = plan.streamed ? kStreamedPassTokens : kPassTokens;
-  plan.pass_tokens = options.pass_tokens > 0
-                         ? options.pass_tokens
-                         : std::clamp<int64_t>(static_cast<int64_t>(free / 2 / static_cast<double>(
-                                                                        plan.workspace_token_bytes)),
-                                               kSmallestPass, most);
+  // Half of what is left is for the rows of a pass, a quarter for kept KV (generation: the KV of
+  // all sequences); the rest covers what is not counted: tokens, results, the program itself.
+  const auto fitting = static_cast<int64_t>(free / 2 / static_cast<double>(plan.workspace_token_bytes));
+  const int64_t most = options.pass_tokens > 0 ? options.pass_tokens
+                       : plan.streamed         ? kStreamedPassTokens
+                                               : kPassTokens;
+  plan.pass_tokens = std::max<int64_t>(1, std::min(most, std::max(fitting, kSmallestPass)));
   plan.kept_tokens = std::min<int64_t>(
       kMostSlots, static_cast<int64_t>(free / 4 / static_cast<double>(plan.kv_token_bytes)));
+  if (plan.streamed) plan.resident_bytes = static_cast<size_t>(free / 8);
   return plan;
 }
 
-Numerics resolve_numerics(Numerics asked, bool fp8_weights, bool bf16_weights) {
-  if (asked == Numerics::automatic) {
-    return fp8_weights ? Numerics::fp8_weights : bf16_weights ? Numerics::bf16 : Numerics::fp32;
-  }
-  if ((asked == Numerics::fp8 || asked == Numerics::fp8_weights) && !fp8_weights) {
+Numerics resolve_numerics(Numerics asked, Numerics natural) {
+  if (asked == Numerics::automatic) return natural;
+  if ((asked == Numerics::fp8 || asked == Numerics::fp8_weights) && natural != Numerics::fp8_weights) {
     throw_usage("--numerics " + std::string(numerics_name(asked)) +
                     " needs a checkpoint with FP8 weights",
                 "use bf16 or fp32 for this checkpoint");

@@ -12,8 +12,8 @@ namespace assay::engine {
 struct MemoryPlan {
   size_t budget = 0;
   size_t weight_bytes = 0;    // all prepared weights
-  size_t resident_bytes = 0;  // weights in memory at a time (streamed: fewer than weight_bytes)
   bool streamed = false;
+  size_t resident_bytes = 0;  // streamed: what resident layers may take beside the two buffers
   size_t kv_token_bytes = 0;        // one token's KV of all layers
   size_t workspace_token_bytes = 0; // one row's part of a pass's workspace
   int64_t pass_tokens = 0;
@@ -28,8 +28,8 @@ size_t available_memory();
 MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const EngineOptions& options,
                        bool absorbed);
 
-// What `automatic` means for a checkpoint whose matrices have these types; refuses modes that the
-// checkpoint does not have (usage).
-Numerics resolve_numerics(Numerics asked, bool fp8_weights, bool bf16_weights);
+// `asked`, or `natural` (what the weights are) for automatic; refuses FP8 modes for weights that are
+// not FP8 (usage).
+Numerics resolve_numerics(Numerics asked, Numerics natural);
 
 }  // namespace assay::engine

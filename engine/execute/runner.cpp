@@ -4,10 +4,11 @@
 
 namespace assay::engine {
 
-Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend)
+Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend,
+               const ops::Backend* preparer, size_t resident_bytes)
     : checkpoint_(checkpoint),
       backend_(backend),
-      layers_(checkpoint, backend),
+      layers_(checkpoint, backend, preparer, resident_bytes),
       decoder_(checkpoint.config(), backend) {}
 
 ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass,
@@ -19,6 +20,7 @@ ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass
   }
   const ops::Rows x = model::matrix(hidden_, static_cast<int64_t>(ids.size()), config().hidden);
   backend_.embed(table, ids, x);
+  if (layers_.streams()) checkpoint_.release_pages(table);
   const bool absorbed = pass.form == model::Form::absorbed;
   for (int layer = 0; layer < layers_.layers(); ++layer) {
     const model::PreparedLayer& weights = layers_.acquire(layer, absorbed);
@@ -47,6 +49,7 @@ const ops::Matrix& Runner::head() {
     const bool exact = backend_.numerics() == Numerics::fp8;
     head_ = backend_.prepare({&tensor, 1}, ops::Stacking::rows,
                              exact ? ops::Role::fp32 : ops::Role::head);
+    if (!config().tied_head) checkpoint_.release_pages(tensor);
   }
   return *head_;
 }

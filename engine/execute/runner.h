@@ -15,10 +15,13 @@ namespace assay::engine {
 
 class Runner {
  public:
-  Runner(const Checkpoint& checkpoint, const ops::Backend& backend);
+  // `preparer` and `resident_bytes`: see LayerStore.
+  Runner(const Checkpoint& checkpoint, const ops::Backend& backend, const ops::Backend* preparer,
+         size_t resident_bytes);
 
   const ModelConfig& config() const { return checkpoint_.config(); }
   const ops::Backend& backend() const { return backend_; }
+  const Checkpoint& checkpoint() const { return checkpoint_; }
   model::Decoder& decoder() { return decoder_; }
 
   // Called after each layer; routing is null for dense layers.

@@ -20,7 +20,9 @@ class Preparer {
   MatrixPtr stack(const std::array<TensorView, N>& tensors, ops::Stacking stacking,
                   ops::Role role = ops::Role::linear) {
     for (const TensorView& tensor : tensors) checkpoint_.check_values(tensor);
-    return counted(backend_.prepare(tensors, stacking, role));
+    MatrixPtr matrix = counted(backend_.prepare(tensors, stacking, role));
+    for (const TensorView& tensor : tensors) checkpoint_.release_pages(tensor);
+    return matrix;
   }
   MatrixPtr slice(const TensorView& tensor, int64_t first, int64_t n, bool transpose) {
     return counted(backend_.prepare_slice(tensor, first, n, transpose, ops::Role::linear));
@@ -112,6 +114,7 @@ void prepare_absorbed(const Checkpoint& checkpoint, const LayerWeights& weights,
     layer.absorb_value.push_back(
         prepare.slice(kv_b, h * per_head + mla.nope_dim, mla.v_dim, false));
   }
+  checkpoint.release_pages(kv_b);
 }
 
 }  // namespace assay::engine::model
