@@ -4,53 +4,20 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
-#include <optional>
 
 #include "base/error.h"
 #include "engine/execute/drafter.h"
 #include "engine/execute/expert_load.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/sampling.h"
+#include "engine/execute/sequence.h"
 #include "engine/execute/slots.h"
-#include "engine/execute/stop_matcher.h"
 
 namespace assay::engine {
 
 namespace {
 
 constexpr double kCommitSeconds = 0.25;
-
-// A sequence that is being generated.
-struct Sequence {
-  Sequence(const WorkItem& w, const GenerateRequest& r, int64_t limit_)
-      : item(&w), request(&r), limit(limit_), stop(r.stop), random(r.sampling.seed, r.sampling.stream) {}
-
-  const WorkItem* item;
-  const GenerateRequest* request;
-  int64_t limit;                // tokens it may generate
-  std::vector<int32_t> slots;   // of every fed position; drafting: of tokens to be fed, too
-  std::vector<TokenId> tokens;  // generated; the last one is not fed yet
-  std::vector<float> logprobs;
-  StopMatcher stop;
-  Random random;
-  std::optional<FinishReason> finish;
-  size_t text_end = std::string::npos;
-  int64_t entries = 0;             // drafting: MTP entries 1 .. entries are in memory
-  std::optional<TokenId> draft;    // guess of the token after tokens.back()
-
-  int64_t prompt_size() const { return static_cast<int64_t>(request->prompt.size()); }
-  TokenId token(int64_t position) const {
-    const auto p = static_cast<size_t>(position);
-    return p < request->prompt.size() ? request->prompt[p] : tokens[p - request->prompt.size()];
-  }
-  bool greedy() const { return request->sampling.temperature == 0; }
-};
-
-// Rows of a sequence's prompt to be computed in a pass.
-struct Chunk {
-  Sequence* sequence;
-  int64_t begin, end;
-};
 
 class GenerateRun {
  public:
