@@ -28,7 +28,9 @@ void doctor() {
   }
   line("Unicode", std::string(engine::unicode_version()));
   try {
-    const sandbox::Sandbox sandbox({.workers = 1});
+    sandbox::Options options;
+    options.workers = 1;
+    const sandbox::Sandbox sandbox(options);
     const sandbox::Probe& probe = sandbox.probe();
     line("sandbox", "level " + std::string(sandbox::level_name(probe.level)) + ", Python " +
                         probe.python_version + (probe.numpy ? " with numpy" : " without numpy"));

@@ -1,0 +1,157 @@
+// The command line as a new user meets it: help, typos, wrong paths, bad input.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "tests/e2e/program.h"
+
+namespace assay::e2e {
+namespace {
+
+void expect_error(const Outcome& outcome, int code, const std::vector<std::string>& parts) {
+  EXPECT_EQ(outcome.code, code) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  for (const auto& part : parts) {
+    EXPECT_NE(outcome.err.find(part), std::string::npos) << "no \"" << part << "\" in " << outcome.err;
+  }
+}
+
+TEST(CommandLine, HelpFitsATerminalAndHasExamples) {
+  for (const char* verb : {"run", "score", "generate", "tokenize", "inspect", "show-prompt", "list",
+                           "show", "compare", "table", "report", "doctor"}) {
+    const Outcome help = assay({verb, "--help"});
+    EXPECT_EQ(help.code, 0) << verb;
+    EXPECT_NE(help.out.find("Examples:"), std::string::npos) << verb;
+    for (size_t begin = 0; begin < help.out.size();) {
+      const size_t end = std::min(help.out.find('\n', begin), help.out.size());
+      const std::string line = help.out.substr(begin, end - begin);
+      // Examples are meant to be copied and may be longer.
+      if (!line.starts_with("  echo") && !line.starts_with("  assay")) {
+        EXPECT_LE(utf8::display_width(line), 90u) << verb << ": " << line;
+      }
+      begin = end + 1;
+    }
+  }
+}
+
+TEST(CommandLine, TyposGetSuggestions) {
+  expect_error(assay({"rnu"}), 2, {"rnu", "did you mean \"run\""});
+  expect_error(assay({"run", "--model", sample_checkpoint(), "--tasks", "helaswag", "--data", "sample",
+                      "--store", "/nonexistent/x.sqlite"}),
+               2, {"helaswag", "hellaswag"});
+  expect_error(assay({"score", "--model", sample_checkpoint(), "--numerics", "fp7"}), 2, {"fp7"});
+  expect_error(assay({"run", "--tasks", "mmlu"}), 2, {"--model"});
+}
+
+TEST(CommandLine, WrongPathsAreNamed) {
+  expect_error(assay({"inspect", "/nonexistent/model"}), 3, {"/nonexistent/model"});
+  expect_error(assay({"tokenize", "--tokenizer", "/nonexistent/t"}), 3, {"/nonexistent/t"});
+  expect_error(assay({"run", "--model", sample_checkpoint(), "--tasks", "mmlu", "--data",
+                      "/nonexistent/data", "--quiet"}),
+               3, {"/nonexistent/data"});
+}
+
+TEST(CommandLine, MissingDataNameTheFileAndTheFetch) {
+  const TemporaryDirectory empty;
+  const Outcome outcome = assay({"run", "--model", sample_checkpoint(), "--tasks", "mmlu", "--data",
+                                 empty.path().string(), "--quiet", "--store",
+                                 (empty.path() / "s.sqlite").string()});
+  expect_error(outcome, 3, {"mmlu", ".csv", "assay data fetch mmlu"});
+  EXPECT_FALSE(fs::exists(empty.path() / "s.sqlite"));
+}
+
+TEST(CommandLine, UnwritableAndForeignStores) {
+  expect_error(assay({"run", "--model", sample_checkpoint(), "--tasks", "mmlu", "--data", "sample",
+                      "--quiet", "--store", "/nonexistent/dir/s.sqlite"}),
+               4, {"/nonexistent/dir/s.sqlite"});
+  const TemporaryDirectory dir;
+  std::ofstream(dir.path() / "notes.txt") << "dear diary, this is no database at all\n";
+  expect_error(assay({"run", "--model", sample_checkpoint(), "--tasks", "mmlu", "--data", "sample",
+                      "--quiet", "--store", (dir.path() / "notes.txt").string()}),
+               3, {"notes.txt"});
+  EXPECT_EQ(read_file(dir.path() / "notes.txt"), "dear diary, this is no database at all\n");
+}
+
+// A copy of a bundled checkpoint whose files a test may damage.
+class DamagedCheckpoint : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::copy(sample_checkpoint("base-step-000040"), model_, fs::copy_options::recursive);
+  }
+  void expect_score_error(int code, const std::vector<std::string>& parts) {
+    expect_error(assay({"score", "--model", model_.string()},
+                       R"({"context":[1],"continuation":[2]})"),
+                 code, parts);
+  }
+  void replace_in_config(const std::string& from, const std::string& to) {
+    std::string text = read_file(model_ / "config.json");
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    write_file_atomically(model_ / "config.json", text.replace(at, from.size(), to));
+  }
+  const TemporaryDirectory dir_;
+  const fs::path model_ = dir_.path() / "model";
+};
+
+TEST_F(DamagedCheckpoint, TruncatedShard) {
+  fs::resize_file(model_ / "model.safetensors", fs::file_size(model_ / "model.safetensors") - 1000);
+  expect_score_error(3, {"model.safetensors"});
+}
+
+TEST_F(DamagedCheckpoint, MissingShard) {
+  fs::remove(model_ / "model.safetensors");
+  expect_score_error(3, {"model.safetensors"});
+}
+
+TEST_F(DamagedCheckpoint, UnknownArchitecture) {
+  replace_in_config("\"deepseek_v3\"", "\"mamba\"");
+  expect_score_error(3, {"config.json", "mamba"});
+}
+
+TEST_F(DamagedCheckpoint, ShapeThatDoesNotFit) {
+  replace_in_config("\"moe_intermediate_size\": 64", "\"moe_intermediate_size\": 96");
+  expect_score_error(3, {"mlp.experts", "96"});
+}
+
+TEST_F(DamagedCheckpoint, MalformedTokenizer) {
+  write_file_atomically(model_ / "tokenizer.json", "{\"model\": {\"type\": \"WordPiece\"");
+  expect_error(assay({"tokenize", "--tokenizer", model_.string()}, R"({"text":"a"})"), 3,
+               {"tokenizer.json"});
+}
+
+TEST(Tokenize, RoundTrip) {
+  const Outcome ids = assay({"tokenize", "--tokenizer", sample_checkpoint()},
+                            "{\"id\":7,\"text\":\"Mia has 3 apples.\\n\xe4\xb8\xad\"}\n");
+  ASSERT_EQ(ids.code, 0) << ids.err;
+  const Outcome text = assay({"tokenize", "--tokenizer", sample_checkpoint(), "--decode"}, ids.out);
+  EXPECT_EQ(text.out, "{\"id\":7,\"text\":\"Mia has 3 apples.\\n\xe4\xb8\xad\"}\n") << text.err;
+}
+
+TEST(Score, BadRequestsNameTheLine) {
+  expect_error(assay({"score", "--model", sample_checkpoint()}, "{\"context\":[1],\"continuation\":[99999]}\n"),
+               3, {"<stdin>:1", "99999"});
+  expect_error(assay({"score", "--model", sample_checkpoint()}, "\n{\"context\":[1]}\n"), 3,
+               {"<stdin>:2", "continuation"});
+}
+
+TEST(ShowPrompt, JsonNeedsNoWeights) {
+  const Outcome outcome =
+      assay({"show-prompt", "mmlu", "--doc", "0-1", "--data", "sample", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  size_t lines = 0;
+  json::for_each_line(outcome.out, "out", [&](json::Value line, size_t) {
+    ++lines;
+    EXPECT_EQ(line.at("task").string(), "mmlu");
+    EXPECT_EQ(line.at("shots").integer(), 5);
+    EXPECT_EQ(line.at("continuations").size(), 4u);
+    EXPECT_EQ(line.at("exemplars").size(), 5u);
+  });
+  EXPECT_EQ(lines, 2u);
+}
+
+}  // namespace
+}  // namespace assay::e2e

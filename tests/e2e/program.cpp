@@ -1,0 +1,65 @@
+#include "tests/e2e/program.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "base/file.h"
+
+namespace assay::e2e {
+
+namespace {
+
+pid_t start(const std::vector<std::string>& arguments, const fs::path& in, const fs::path& out,
+            const fs::path& err) {
+  std::vector<char*> argv{const_cast<char*>(ASSAY_PROGRAM)};
+  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  const auto redirect = [](const fs::path& path, int flags, int to) {
+    const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+    if (fd < 0 || ::dup2(fd, to) < 0) ::_exit(126);
+  };
+  redirect(in, O_RDONLY, STDIN_FILENO);
+  redirect(out, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
+  redirect(err, O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
+  ::execv(argv[0], argv.data());
+  ::_exit(127);
+}
+
+int code_of(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+Outcome assay(const std::vector<std::string>& arguments, const std::string& input) {
+  const TemporaryDirectory dir;
+  write_file_atomically(dir.path() / "in", input);
+  const pid_t child = start(arguments, dir.path() / "in", dir.path() / "out", dir.path() / "err");
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return {code_of(status), read_file(dir.path() / "out"), read_file(dir.path() / "err")};
+}
+
+bool assay_killed_after(const std::vector<std::string>& arguments, double seconds) {
+  const pid_t child = start(arguments, "/dev/null", "/dev/null", "/dev/null");
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+  int status = 0;
+  const bool ended = ::waitpid(child, &status, WNOHANG) == child;
+  if (ended) return false;
+  ::kill(child, SIGKILL);
+  ::waitpid(child, &status, 0);
+  return true;
+}
+
+std::string sample_checkpoint(const std::string& name) {
+  return std::string(ASSAY_SOURCE_DIR) + "/sample/checkpoints/" + name;
+}
+
+}  // namespace assay::e2e

@@ -1,0 +1,107 @@
+// The promises of a run: same bits whatever the batch, order, threads, pass size; nothing lost when
+// killed; a finished run repeated computes nothing.
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "results/store.h"
+#include "tests/e2e/program.h"
+
+namespace assay::e2e {
+namespace {
+
+constexpr const char* kAllTasks = "mmlu,hellaswag,gsm8k,humaneval,ceval,cmmlu";
+
+std::vector<std::string> run_arguments(const fs::path& store, const std::string& tasks,
+                                       const std::vector<std::string>& more = {}) {
+  std::vector<std::string> out{"run",    "--model", sample_checkpoint(), "--tasks", tasks,
+                               "--data", "sample",  "--store",           store.string(),
+                               "--limit", "12",     "--quiet",           "--json"};
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
+std::string digest_of(const fs::path& store) {
+  const auto opened = results::Store::open(store, results::Store::Access::read);
+  return opened.content_digest(results::RunId{1});
+}
+
+TEST(Run, SameBitsForAnyOrderThreadsAndPassSize) {
+  const TemporaryDirectory dir;
+  const fs::path first = dir.path() / "first.sqlite";
+  const Outcome outcome = assay(run_arguments(first, kAllTasks, {"--threads", "2"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::string expected = digest_of(first);
+  const std::vector<std::pair<std::string, std::vector<std::string>>> variations{
+      {kAllTasks, {"--threads", "1"}},
+      {"cmmlu,ceval,humaneval,gsm8k,hellaswag,mmlu", {"--threads", "3", "--pass-tokens", "64"}},
+      {"gsm8k,mmlu,hellaswag,cmmlu,humaneval,ceval", {"--pass-tokens", "333", "--memory", "300M"}},
+  };
+  int number = 0;
+  for (const auto& [tasks, more] : variations) {
+    const fs::path store = dir.path() / ("v" + std::to_string(number++) + ".sqlite");
+    const Outcome varied = assay(run_arguments(store, tasks, more));
+    ASSERT_EQ(varied.code, 0) << varied.err;
+    EXPECT_EQ(digest_of(store), expected) << tasks;
+  }
+  // One task at a time into one store: other prefixes are shared, the bits are not to change.
+  const fs::path apart = dir.path() / "apart.sqlite";
+  for (const char* task : {"mmlu", "hellaswag", "gsm8k", "humaneval", "ceval", "cmmlu"}) {
+    ASSERT_EQ(assay(run_arguments(apart, task)).code, 0) << task;
+  }
+  EXPECT_EQ(digest_of(apart), expected);
+}
+
+TEST(Run, KilledAtRandomMomentsEndsWithTheSameContent) {
+  const TemporaryDirectory dir;
+  const fs::path whole = dir.path() / "whole.sqlite";
+  ASSERT_EQ(assay(run_arguments(whole, kAllTasks, {"--pass-tokens", "512"})).code, 0);
+  const std::string expected = digest_of(whole);
+  Random random(20);
+  for (int round = 0; round < 3; ++round) {
+    const fs::path store = dir.path() / ("killed" + std::to_string(round) + ".sqlite");
+    int kills = 0;
+    for (int attempt = 0; attempt < 6; ++attempt) {
+      kills += assay_killed_after(run_arguments(store, kAllTasks, {"--pass-tokens", "512"}),
+                                  0.05 + 1.5 * random.uniform());
+    }
+    const Outcome last = assay(run_arguments(store, kAllTasks, {"--pass-tokens", "512"}));
+    ASSERT_EQ(last.code, 0) << last.err;
+    EXPECT_EQ(digest_of(store), expected) << "after " << kills << " kills";
+  }
+}
+
+TEST(Run, RepeatedComputesNothing) {
+  const TemporaryDirectory dir;
+  const fs::path store = dir.path() / "s.sqlite";
+  ASSERT_EQ(assay(run_arguments(store, "mmlu,gsm8k")).code, 0);
+  const std::string expected = digest_of(store);
+  const Outcome again = assay(run_arguments(store, "mmlu,gsm8k"));
+  ASSERT_EQ(again.code, 0) << again.err;
+  const auto document = json::Document::parse(again.out, "run --json");
+  const json::Value run = document.root().at("runs")[0];
+  EXPECT_EQ(run.at("tokens_computed").integer(), 0);
+  EXPECT_EQ(run.at("tokens_generated").integer(), 0);
+  EXPECT_TRUE(run.at("tasks")[0].at("resumed").boolean());
+  EXPECT_EQ(digest_of(store), expected);
+}
+
+TEST(Run, JsonHasCountsAndIntervals) {
+  const TemporaryDirectory dir;
+  const Outcome outcome = assay(run_arguments(dir.path() / "s.sqlite", "hellaswag,gsm8k"));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto document = json::Document::parse(outcome.out, "run --json");
+  const json::Value tasks = document.root().at("runs")[0].at("tasks");
+  ASSERT_EQ(tasks.size(), 2u);
+  tasks.for_each_element([](json::Value task) {
+    EXPECT_EQ(task.at("documents").integer(), 12);
+    EXPECT_GT(task.at("tokens_asked").integer(), task.at("tokens_computed").integer());
+    const double value = task.at("value").number();
+    EXPECT_LE(task.at("interval")[0].number(), value);
+    EXPECT_GE(task.at("interval")[1].number(), value);
+  });
+}
+
+}  // namespace
+}  // namespace assay::e2e
