@@ -59,8 +59,8 @@ std::string to_json(const std::vector<RunSummary>& summaries, const std::string&
       if (task.headline) write_aggregate(out, *task.headline);
       out.key("metrics").begin_object();
       for (const auto& aggregate : task.aggregates) {
-        if (!aggregate.group.empty()) continue;
-        out.key(aggregate.metric + "/" + aggregate.method).begin_object();
+        if (aggregate.name.starts_with("group:")) continue;
+        out.key(aggregate.metric + "/" + aggregate.name).begin_object();
         write_aggregate(out, aggregate);
         out.end_object();
       }

@@ -151,7 +151,7 @@ results::EvaluationDescription describe(const tasks::Task& task) {
   out.primary_metric = rule.metric;
   out.higher_is_better = !rule.lower_is_better;
   out.unit = rule.percent ? "percent" : "bpb";
-  out.aggregation = rule.headline == "macro" ? "macro" : "micro";
+  out.aggregation = rule.headline;
   out.documents = static_cast<int64_t>(task.size());
   out.population = static_cast<int64_t>(task.total());
   for (const tasks::VariantInfo& variant : info.variants) {
@@ -161,6 +161,21 @@ results::EvaluationDescription describe(const tasks::Task& task) {
     for (const auto& text : variant.card.defaults) out.deviations.push_back("default: " + text);
   }
   return out;
+}
+
+// The task's averages over the evaluated documents, for the store to compute with intervals.
+std::vector<results::AggregateRule> aggregate_rules(const tasks::Task& task) {
+  std::vector<tasks::ItemKey> keys;
+  for (size_t i = 0; i < task.size(); ++i) keys.push_back(task.item_key(i));
+  std::vector<results::AggregateRule> rules;
+  for (const tasks::Aggregate& aggregate : task.aggregation().aggregates(keys)) {
+    results::AggregateRule& rule = rules.emplace_back();
+    rule.name = aggregate.name;
+    for (const auto& stratum : aggregate.strata) {
+      rule.strata.emplace_back(stratum.begin(), stratum.end());
+    }
+  }
+  return rules;
 }
 
 int samples_of(const tasks::Task& task) {
@@ -305,7 +320,9 @@ class ModelEvaluation {
               const Workload& work) {
     for (size_t k = 0; k < runs.size(); ++k) {
       TaskRun& run = runs[k];
-      if (!run.finished_before) store_.finish_evaluation(run.evaluation);
+      if (!run.finished_before) {
+        store_.finish_evaluation(run.evaluation, aggregate_rules(run.task));
+      }
       TaskSummary task;
       task.task = run.task.name();
       task.variant = run.task.variant();
@@ -328,8 +345,7 @@ class ModelEvaluation {
       task.aggregates = store_.aggregates(run.evaluation);
       for (const auto& aggregate : task.aggregates) {
         task.errors = std::max(task.errors, aggregate.errors);
-        if (aggregate.group.empty() && aggregate.metric == task.metric &&
-            aggregate.method == description.aggregation) {
+        if (aggregate.metric == task.metric && aggregate.name == description.aggregation) {
           task.headline = aggregate;
         }
       }
