@@ -49,6 +49,10 @@ struct ProgramRequest {
   std::string refused_reason;
 };
 
+// Whether a program's standard output counts as the expected one (LiveCodeBench): stripped, the same
+// number of lines, each equal after stripping, or all words of both equal as decimal numbers.
+bool stdout_matches(std::string_view output, std::string_view expected);
+
 // Runs programs. The harness implements it with the sandbox; tests with a mock.
 class Executor {
  public:

@@ -25,7 +25,7 @@ fs::path sample_root() {
 
 fs::path data_root(const std::string& option) {
   std::error_code ignored;
-  if (option == "sample" && !fs::is_directory(option, ignored)) return sample_root();
+  if (option == "sample") return sample_root();
   if (!option.empty()) {
     if (!fs::is_directory(option, ignored)) {
       throw_bad_input("is no directory", option,

@@ -6,8 +6,8 @@
 
 namespace assay::harness {
 
-// --data as given; "sample" (where no such folder exists) is the bundled sample benchmarks; empty:
-// $ASSAY_DATA, else ./data. The folder need not exist: tasks say which file they miss.
+// --data as given; "sample" is the bundled sample benchmarks ("./sample" a folder of that name);
+// empty: $ASSAY_DATA, else ./data. The folder need not exist: tasks say which file they miss.
 std::filesystem::path data_root(const std::string& option);
 
 inline constexpr const char* kDataHelp =

@@ -29,11 +29,15 @@ struct Line {
 
 bool is_text(const json::Value& value) { return value.is_string(); }
 
-Line parse_line(const json::Value& in, engine::Engine& engine, engine::BoundaryPolicy policy) {
+Line parse_line(const json::Value& in, engine::Engine& engine, bool has_tokenizer,
+                engine::BoundaryPolicy policy) {
   Line line;
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value context = in.at("context"), continuation = in.at("continuation");
   const int64_t vocabulary = engine.capabilities().vocabulary_size;
+  if (!has_tokenizer && (is_text(context) || is_text(continuation))) {
+    in.fail("has text, but the checkpoint has no tokenizer.json", "give lists of token ids");
+  }
   if (is_text(context) && is_text(continuation)) {
     auto pair =
         engine::encode_pair(engine.tokenizer(), context.string(), continuation.string(), policy);
@@ -98,13 +102,15 @@ class OrderedPrinter final : public engine::ScoreSink {
 void score(const Options& options) {
   const auto policy = engine::parse_boundary_policy(options.boundary);
   engine::EngineOptions engine_options = options.engine.options(options.model);
-  engine_options.require_tokenizer = false;
+  // Requests of token ids need none.
+  engine_options.require_tokenizer =
+      std::filesystem::exists(std::filesystem::path(options.model) / "tokenizer.json");
   engine_options.expert_load = false;
   const auto engine = engine::open_engine(engine_options);
   std::vector<Line> lines;
   for_each_stdin_line([&](std::string_view text, size_t number) {
     const auto document = json::Document::parse(text, "<stdin>:" + std::to_string(number));
-    lines.push_back(parse_line(document.root(), *engine, policy));
+    lines.push_back(parse_line(document.root(), *engine, engine_options.require_tokenizer, policy));
   });
   std::vector<engine::ScoreRequest> requests;
   std::vector<size_t> scored;
