@@ -84,6 +84,8 @@ int run_command_line(int argc, char** argv) {
   add_score(app, session);
   add_generate(app, session);
   add_tokenize(app, session);
+  add_show_prompt(app, session);
+  add_list(app, session);
   add_sandbox(app, session);
   add_doctor(app, session);
   if (argc == 1) {
