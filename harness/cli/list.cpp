@@ -5,7 +5,9 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "harness/cli/stored_runs.h"
 #include "harness/cli/verbs.h"
+#include "results/scores.h"
 #include "tasks/catalog.h"
 
 namespace assay::harness {
@@ -13,6 +15,7 @@ namespace assay::harness {
 namespace {
 
 struct Options {
+  StoreFlags store;
   std::vector<std::filesystem::path> task_directories;
   bool verbose = false, json = false;
 };
@@ -103,6 +106,17 @@ void add_list(CLI::App& app, Session&) {
                    "With what is published, inferred and by default");
   }
   tasks->add_flag("--json", options->json, "Print one JSON array");
+  const auto add_stored = [&](const char* name, const char* help,
+                              results::Table (*table)(std::span<const results::RunSummary>)) {
+    CLI::App* kind = verb->add_subcommand(name, help);
+    add_store_flags(*kind, options->store, true);
+    kind->callback([options, table] {
+      const results::Store store = options->store.open();
+      options->store.print(table(results::list_runs(store)));
+    });
+  };
+  add_stored("runs", "Runs of a store", results::runs_list);
+  add_stored("models", "Checkpoints of a store", results::models_list);
   set_examples(*verb, {"assay list tasks --verbose", "assay list suites",
                        "assay list runs --store assay.sqlite"});
   tasks->callback([options] { list_tasks(*options); });

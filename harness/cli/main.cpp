@@ -80,6 +80,10 @@ int run_command_line(int argc, char** argv) {
   app.get_formatter()->column_width(26);
   Session session;
   add_run(app, session);
+  add_show(app, session);
+  add_compare(app, session);
+  add_table(app, session);
+  add_report(app, session);
   add_inspect(app, session);
   add_score(app, session);
   add_generate(app, session);

@@ -95,7 +95,7 @@ void run(Options& options) {
   if (options.json) {
     std::cout << to_json(summaries, options.store) << '\n';
   } else {
-    print_summary(std::cout, summaries, options.store);
+    print_summary(summaries, options.store);
   }
 }
 

@@ -39,6 +39,10 @@ void add_inspect(CLI::App& app, Session& session);
 void add_show_prompt(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_sandbox(CLI::App& app, Session& session);
+void add_show(CLI::App& app, Session& session);
+void add_compare(CLI::App& app, Session& session);
+void add_table(CLI::App& app, Session& session);
+void add_report(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 
 }  // namespace assay::harness

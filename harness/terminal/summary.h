@@ -1,7 +1,6 @@
-// The table that a run ends with.
+// What a run ends with: the scores, then counts and time.
 #pragma once
 
-#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -9,8 +8,7 @@
 
 namespace assay::harness {
 
-// Tasks down, checkpoints across, each score with its 95 % interval; then counts and time. At most
-// 80 columns: with many checkpoints, blocks of columns follow each other.
-void print_summary(std::ostream& out, const std::vector<RunSummary>& runs, const std::string& store);
+// Prints the store's table of these runs and a line a checkpoint to standard output.
+void print_summary(const std::vector<RunSummary>& runs, const std::string& store);
 
 }  // namespace assay::harness

@@ -1,0 +1,48 @@
+// assay show: scores of the runs of a store.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "harness/cli/stored_runs.h"
+#include "harness/cli/verbs.h"
+#include "results/scores.h"
+
+namespace assay::harness {
+
+namespace {
+
+struct Options {
+  StoreFlags store;
+  std::vector<std::string> runs;
+  results::ShowOptions show;
+};
+
+void show(const Options& options) {
+  const results::Store store = options.store.open();
+  const auto runs = options.store.runs(store, options.runs);
+  if (options.store.json) {
+    std::cout << results::scores_json(store, runs) << '\n';
+  } else if (options.runs.size() == 1) {
+    if (options.store.format == "terminal") std::cout << results::run_card(runs.front()) << '\n';
+    options.store.print(results::run_table(store, runs.front(), options.show));
+  } else {
+    options.store.print(results::scores_table(store, runs));
+  }
+}
+
+}  // namespace
+
+void add_show(CLI::App& app, Session&) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("show", "Scores of runs, with intervals");
+  verb->add_option("RUN", options->runs, "Run number, label or digest; none: all runs");
+  add_store_flags(*verb, options->store, true);
+  verb->add_flag("--all-metrics", options->show.all_metrics, "Every metric of each task");
+  verb->add_flag("--by-group", options->show.by_group, "Subjects below their task");
+  verb->add_flag("--json", options->store.json, "Print one JSON object");
+  set_examples(*verb, {"assay show", "assay show base-step-001201 --all-metrics",
+                       "assay show 2 --by-group --format csv"});
+  verb->callback([options] { show(*options); });
+}
+
+}  // namespace assay::harness

@@ -1,0 +1,54 @@
+#include "harness/cli/stored_runs.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "base/error.h"
+
+namespace assay::harness {
+
+size_t output_width() {
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) return size.ws_col;
+  return 80;
+}
+
+results::Store StoreFlags::open() const {
+  if (!std::filesystem::exists(store)) {
+    throw_bad_input("there is no such store", store,
+                    "assay run writes one; --store names it");
+  }
+  return results::Store::open(store, results::Store::Access::read);
+}
+
+std::vector<results::RunSummary> StoreFlags::runs(const results::Store& opened,
+                                                  const std::vector<std::string>& names) const {
+  if (names.empty()) return results::list_runs(opened);
+  std::vector<results::RunSummary> out;
+  for (const std::string& name : names) out.push_back(results::find_run(opened, name));
+  return out;
+}
+
+void StoreFlags::print(const results::Table& table) const {
+  const results::Format chosen = results::parse_format(format);
+  results::TerminalOptions terminal;
+  terminal.width = output_width();
+  terminal.color = ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  std::cout << results::render(table, chosen, terminal);
+}
+
+void add_store_flags(CLI::App& verb, StoreFlags& flags, bool tables) {
+  verb.add_option("--store", flags.store, "SQLite file with the results")
+      ->capture_default_str()
+      ->type_name("FILE");
+  if (!tables) return;
+  verb.add_option("--format", flags.format, "terminal, markdown, latex, csv or html")
+      ->capture_default_str();
+}
+
+}  // namespace assay::harness
