@@ -39,7 +39,9 @@ void add_table(CLI::App& app, Session&) {
   verb->add_option("--with", options->with,
                    "published, one published model, mtp, aux-loss-free, or a\n"
                    "CSV file of baselines; may be repeated")
-      ->type_name("NAME|FILE");
+      ->type_name("NAME|FILE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   verb->add_option("--variant", options->table.variant, "Where a run has several")
       ->capture_default_str();
   verb->add_option("--layout", options->layout,
