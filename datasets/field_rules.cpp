@@ -30,13 +30,14 @@ FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)
     rule.for_each_element(way);
     return;
   }
-  static constexpr std::array<std::pair<std::string_view, Kind>, 15> kKinds = {{
+  static constexpr std::array<std::pair<std::string_view, Kind>, 16> kKinds = {{
       {"way", Kind::way},
       {"first_of", Kind::first_of},
       {"letter", Kind::letter},
       {"one_based", Kind::one_based},
       {"integer", Kind::integer},
       {"index_of", Kind::index_of},
+      {"letters", Kind::letters},
       {"join", Kind::join},
       {"without", Kind::without},
       {"unquoted", Kind::unquoted},
@@ -72,8 +73,13 @@ FieldRule::FieldRule(std::string name, json::Value rule) : name_(std::move(name)
         v.for_each_element(way);
         break;
       case Kind::index_of:
-        if (v.size() != 2) v.fail("takes two ways");
-        v.for_each_element(way);
+        if (v.size() != 2) v.fail("takes a way and a list");
+        way(v[0]);
+        if (v[1].is_array()) {
+          list_ = v[1].strings();
+        } else {
+          way(v[1]);
+        }
         break;
       case Kind::element:
         if (v.size() != 2) v.fail("takes a rule for the list and one for the position");
@@ -158,10 +164,22 @@ std::optional<FieldValue> FieldRule::apply(const Place& place) const {
       return read_integer(place);
     case Kind::index_of: {
       const std::string text = read_text(0, place);
-      const auto list = as_list(ways_[1].read(place), place, ways_[1]);
+      const bool fixed = ways_.size() == 1;
+      const auto list = fixed ? list_ : as_list(ways_[1].read(place), place, ways_[1]);
       const auto it = std::find(list.begin(), list.end(), text);
-      if (it == list.end()) place.fail("\"" + text + "\" is not among \"" + ways_[1].text() + "\"");
+      if (it == list.end()) {
+        place.fail("\"" + text + "\" is not among " +
+                   (fixed ? text_of(FieldValue(list)) : "\"" + ways_[1].text() + "\""));
+      }
       return static_cast<int64_t>(it - list.begin());
+    }
+    case Kind::letters: {
+      const FieldValue value = ways_[0].read(place);
+      std::vector<std::string> letters;
+      if (std::holds_alternative<std::monostate>(value)) return letters;
+      if (const auto* list = std::get_if<std::vector<std::string>>(&value)) return *list;
+      for (const char c : read_text(0, place)) letters.emplace_back(1, c);
+      return letters;
     }
     case Kind::join: {
       const FieldValue value = ways_[0].read(place);

@@ -6,7 +6,9 @@
 //   {"letter": w}                    "A" -> 0, "B" -> 1 ...; one capital letter, nothing else
 //   {"one_based": w}                 "1" or 1 -> 0 ...
 //   {"integer": w}                   a number, or text that is one
-//   {"index_of": [w, list way]}      position of a text in a list; error if it is not there
+//   {"index_of": [w, list]}          position of a text in a list, which is a way or written out
+//                                    (["true", "false"]); error if it is not there
+//   {"letters": w}                   "AC" or ["A", "C"] -> ["A", "C"]; null -> []
 //   {"join": [w, separator]}         the texts of a list as one text; null stays null
 //   {"without": [list way, text]}    the list without the entries equal to text
 //   {"unquoted": w}                  text in double quotes without them, and each "" inside as one
@@ -53,6 +55,7 @@ class FieldRule {
     one_based,
     integer,
     index_of,
+    letters,
     join,
     without,
     unquoted,
@@ -72,6 +75,7 @@ class FieldRule {
   std::vector<Way> ways_;
   std::string argument_;  // separator, or the text to leave out
   std::vector<FieldRule> inner_;
+  std::vector<std::string> list_;  // written out
   FieldValue constant_;
   std::optional<FieldValue> default_;
   bool optional_ = false;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "tasks/answers/normalise.h"
+#include "tasks/template.h"
 
 namespace assay::tasks {
 
@@ -148,7 +149,21 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
     {"number_marks", false, [](V t, const S&) { return answers::without_number_marks(t); }},
 });
 
-const Filter::Entry kJoin{"join", true, nullptr};
+// Filters that make one text of a list; on a text they change nothing.
+constexpr std::array kListFilters = std::to_array<Filter::Entry>({
+    {"join", true, nullptr},
+    {"first", false, nullptr},
+    // The letter of the last element; "" for fewer than two.
+    {"last_letter", false, nullptr},
+});
+
+std::string of_list(V name, const std::vector<std::string>& list, const std::string& argument) {
+  if (name == "first") return list.empty() ? std::string() : list.front();
+  if (name == "last_letter") return list.size() < 2 ? std::string() : option_letter(list.size() - 1);
+  std::string joined;
+  for (size_t i = 0; i < list.size(); ++i) joined += (i ? argument : "") + list[i];
+  return joined;
+}
 
 }  // namespace
 
@@ -159,10 +174,13 @@ Filter::Filter(std::string_view spec, const std::string& where) {
                          [&](const Entry& entry) { return entry.name == name; });
   if (it != kFilters.end()) {
     entry_ = &*it;
-  } else if (name == kJoin.name) {
-    entry_ = &kJoin;
+  } else if (auto of = std::find_if(kListFilters.begin(), kListFilters.end(),
+                                    [&](const Entry& entry) { return entry.name == name; });
+             of != kListFilters.end()) {
+    entry_ = &*of;
   } else {
-    std::vector<std::string_view> names{kJoin.name};
+    std::vector<std::string_view> names;
+    for (const Entry& entry : kListFilters) names.push_back(entry.name);
     for (const Entry& entry : kFilters) names.push_back(entry.name);
     std::string near = nearest_word(name, names.data(), names.size());
     throw_bad_input(
@@ -184,11 +202,7 @@ std::string Filter::apply_text(std::string text) const {
 
 FieldValue Filter::apply(FieldValue value, const std::string& where) const {
   if (auto* list = std::get_if<std::vector<std::string>>(&value)) {
-    if (entry_ == &kJoin) {
-      std::string joined;
-      for (size_t i = 0; i < list->size(); ++i) joined += (i ? argument_ : "") + (*list)[i];
-      return joined;
-    }
+    if (!entry_->function) return of_list(entry_->name, *list, argument_);
     for (std::string& element : *list) element = apply_text(std::move(element));
     return value;
   }
@@ -201,7 +215,8 @@ FieldValue Filter::apply(FieldValue value, const std::string& where) const {
 }
 
 std::vector<std::string> filter_names() {
-  std::vector<std::string> names{std::string(kJoin.name)};
+  std::vector<std::string> names;
+  for (const Filter::Entry& entry : kListFilters) names.emplace_back(entry.name);
   for (const Filter::Entry& entry : kFilters) names.emplace_back(entry.name);
   std::sort(names.begin(), names.end());
   return names;

@@ -4,11 +4,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "tasks/answers/agieval.h"
 
 namespace assay::tasks::answers {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, ExtractFunction>, 1> kFunctions{{
+constexpr std::array<std::pair<std::string_view, ExtractFunction>, 2> kFunctions{{
+    {"agieval", extract_agieval},
     {"whole",
      [](std::string_view text, const Fields&) { return std::optional(std::string(text)); }},
 }};

@@ -24,49 +24,6 @@ std::string collapsed(std::string_view text) {
   return out;
 }
 
-// Python's \b counts letters of every script as word characters; RE2's only ASCII. Articles are
-// therefore cut between code points that are neither letters, digits nor '_'.
-std::string without_articles(std::string_view text) {
-  auto is_word = [](char32_t c) {
-    if (c == '_') return true;
-    switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-      case UTF8PROC_CATEGORY_LU:
-      case UTF8PROC_CATEGORY_LL:
-      case UTF8PROC_CATEGORY_LT:
-      case UTF8PROC_CATEGORY_LM:
-      case UTF8PROC_CATEGORY_LO:
-      case UTF8PROC_CATEGORY_ND:
-      case UTF8PROC_CATEGORY_NL:
-      case UTF8PROC_CATEGORY_NO:
-        return true;
-      default:
-        return false;
-    }
-  };
-  std::string out;
-  for (size_t position = 0; position < text.size();) {
-    size_t start = position;
-    if (!is_word(utf8::decode(text, position))) {
-      out += text.substr(start, position - start);
-      continue;
-    }
-    size_t end = position;
-    while (end < text.size()) {
-      size_t next = end;
-      if (!is_word(utf8::decode(text, next))) break;
-      end = next;
-    }
-    std::string_view word = text.substr(start, end - start);
-    if (word == "a" || word == "an" || word == "the") {
-      out += ' ';
-    } else {
-      out += word;
-    }
-    position = end;
-  }
-  return out;
-}
-
 }  // namespace
 
 std::vector<std::string_view> words(std::string_view text) {
@@ -96,6 +53,50 @@ std::string lower(std::string_view text) {
     } else {
       out += text[start];
     }
+  }
+  return out;
+}
+
+bool is_word_character(char32_t c) {
+  if (c == '_') return true;
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Python's \b counts letters of every script as word characters; RE2's only ASCII. Articles are
+// therefore cut between code points that are neither letters, digits nor '_'.
+std::string without_articles(std::string_view text) {
+  std::string out;
+  for (size_t position = 0; position < text.size();) {
+    size_t start = position;
+    if (!is_word_character(utf8::decode(text, position))) {
+      out += text.substr(start, position - start);
+      continue;
+    }
+    size_t end = position;
+    while (end < text.size()) {
+      size_t next = end;
+      if (!is_word_character(utf8::decode(text, next))) break;
+      end = next;
+    }
+    std::string_view word = text.substr(start, end - start);
+    if (word == "a" || word == "an" || word == "the") {
+      out += ' ';
+    } else {
+      out += word;
+    }
+    position = end;
   }
   return out;
 }

@@ -29,5 +29,9 @@ double bag_f1(std::string_view prediction, std::string_view gold);
 // Lower case by simple Unicode mapping, as Python's str.lower() for all but a few special letters.
 std::string lower(std::string_view text);
 std::string without_ascii_punctuation(std::string_view text);
+// Letters and digits of every script, and '_': what Python's \w matches.
+bool is_word_character(char32_t c);
+// Each of the whole words a, an, the replaced by a space; letters of every script make words.
+std::string without_articles(std::string_view text);
 
 }  // namespace assay::tasks::answers

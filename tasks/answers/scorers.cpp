@@ -7,6 +7,9 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "tasks/answers/agieval.h"
+#include "tasks/answers/cmrc.h"
+#include "tasks/answers/drop.h"
 #include "tasks/answers/normalise.h"
 #include "tasks/answers/regex.h"
 #include "tasks/key_reader.h"
@@ -75,6 +78,12 @@ double contains(const ScorerInput& input, const Options& options) {
   });
 }
 
+// CLUEWSC: naming the span is right exactly where the label says that it is meant.
+double wsc_label(const ScorerInput& input, const Options& options) {
+  const bool same = exact(input, options) == 1;
+  return same == (input.fields.string("label") == "true") ? 1 : 0;
+}
+
 struct Named {
   std::string_view name;
   Scorer::Function function;
@@ -87,6 +96,19 @@ constexpr std::array kScorers = std::to_array<Named>({
     {"trivia_em", trivia_em},
     {"trivia_f1", trivia_f1},
     {"contains", contains},
+    {"drop_em", [](const ScorerInput& in, const Options&) { return drop_em(in.prediction, in.golds); }},
+    {"drop_f1", [](const ScorerInput& in, const Options&) { return drop_f1(in.prediction, in.golds); }},
+    {"cmrc_em", [](const ScorerInput& in, const Options&) { return cmrc_em(in.prediction, in.golds); }},
+    {"cmrc_f1", [](const ScorerInput& in, const Options&) { return cmrc_f1(in.prediction, in.golds); }},
+    {"wsc_label", wsc_label},
+    {"agieval_math",
+     [](const ScorerInput& in, const Options&) {
+       return score_agieval_math(in.prediction, in.golds);
+     }},
+    {"agieval",
+     [](const ScorerInput& in, const Options&) {
+       return score_agieval(in.prediction, in.golds, in.fields);
+     }},
 });
 
 }  // namespace

