@@ -121,6 +121,8 @@ class Inspection {
   // Over every tensor in the files, by name, scales included.
   std::string digest(const ShardSet& shards) {
     const bool whole = shards.bytes() <= kWholeBytes;
+    if (!whole)
+      for (const SafetensorsFile& file : shards.files()) file.expect_random_access();
     Sha256 sha;
     sha.update_field(whole ? "assay weights, whole" : "assay weights, sampled");
     for (const auto& [name, tensor] : shards.tensors()) {

@@ -1,5 +1,7 @@
 #include "engine/checkpoint/safetensors.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -89,6 +91,11 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   std::string out = "[";
   for (const int64_t n : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(n);
   return out + "]";
+}
+
+void SafetensorsFile::expect_random_access() const {
+  const auto bytes = file_.bytes();  // advice only: a failure changes nothing
+  (void)::posix_madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), POSIX_MADV_RANDOM);
 }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {

@@ -36,6 +36,8 @@ class SafetensorsFile {
   const std::byte* data(const SafetensorsEntry& entry) const {
     return file_.bytes().data() + entry.offset;
   }
+  // Tells the system that single pages will be touched here and there: no read-ahead.
+  void expect_random_access() const;
 
  private:
   MappedFile file_;
