@@ -39,13 +39,17 @@ bool is_deepseek_cjk(uint32_t c) {
   return (c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF);
 }
 
+// Which code points a cursor sees as what they are; the others are kCjk, an end, to it.
+enum class View { all, outside_cjk, inside_cjk };
+
 // One byte a code point, computed once.
-template <bool Cjk>
+template <View V>
 const uint8_t* class_table() {
   static const std::vector<uint8_t> table = [] {
     std::vector<uint8_t> classes(unicode::kCodePoints);
     for (uint32_t c = 0; c < unicode::kCodePoints; ++c) {
-      classes[c] = Cjk && is_deepseek_cjk(c) ? kCjk : class_of(c);
+      const bool visible = V == View::all || is_deepseek_cjk(c) == (V == View::inside_cjk);
+      classes[c] = visible ? class_of(c) : kCjk;
     }
     return classes;
   }();
@@ -53,11 +57,11 @@ const uint8_t* class_table() {
 }
 
 // A place in the text with the class of the code point there.
-template <bool Cjk>
+template <View V>
 class Cursor {
  public:
   Cursor(const char* text, size_t pos, size_t size)
-      : classes_(class_table<Cjk>()), text_(text), p_(text + pos), end_(text + size) {
+      : classes_(class_table<V>()), text_(text), p_(text + pos), end_(text + size) {
     classify();
   }
   Class at() const { return at_; }
@@ -87,8 +91,8 @@ class Cursor {
   Class at_;
 };
 
-template <bool Cjk, class Predicate>
-void run(Cursor<Cjk>& cursor, Predicate inside) {
+template <View V, class Predicate>
+void run(Cursor<V>& cursor, Predicate inside) {
   while (inside(cursor.at())) cursor.step();
 }
 
@@ -122,8 +126,8 @@ size_t contraction(const char* p, const char* end, bool fold) {
 //   \s+(?!\S)                  all of the run but its last code point, if the text goes on after it
 //   \s+                        the one code point that is left
 // `is_end` says what counts as the end of the text.
-template <bool Newlines, bool Cjk, class IsEnd>
-size_t white_space(Cursor<Cjk> cursor, IsEnd is_end) {
+template <bool Newlines, View V, class IsEnd>
+size_t white_space(Cursor<V> cursor, IsEnd is_end) {
   const size_t begin = cursor.position();
   size_t last = begin, after_newline = begin;
   while (cursor.at() == kSpace || cursor.at() == kNewline) {
@@ -144,12 +148,12 @@ constexpr auto kIsSign = [](Class c) { return c == kPunct || c == kOther || c ==
 constexpr auto kIsNewline = [](Class c) { return c == kNewline; };
 
 size_t next_gpt2(const char* text, size_t pos, size_t size) {
-  Cursor<false> cursor(text, pos, size);
+  Cursor<View::all> cursor(text, pos, size);
   if (text[pos] == '\'') {
     if (const size_t n = contraction(text + pos, text + size, false)) return pos + n;
   }
   if (text[pos] == ' ') {
-    Cursor<false> next = cursor;
+    Cursor<View::all> next = cursor;
     next.step();
     if (next.at() < kNewline || kIsSign(next.at())) cursor = next;
   }
@@ -172,7 +176,7 @@ size_t next_gpt2(const char* text, size_t pos, size_t size) {
 // Qwen2 and Llama 3, which differ in how many digits go together.
 template <int Digits>
 size_t next_llama3(const char* text, size_t pos, size_t size) {
-  Cursor<false> cursor(text, pos, size);
+  Cursor<View::all> cursor(text, pos, size);
   if (cursor.at() == kLetter) {
     run(cursor, kIsLetter);
     return cursor.position();
@@ -184,7 +188,7 @@ size_t next_llama3(const char* text, size_t pos, size_t size) {
   if (text[pos] == '\'') {
     if (const size_t n = contraction(text + pos, text + size, true)) return pos + n;
   }
-  Cursor<false> next = cursor;
+  Cursor<View::all> next = cursor;
   next.step();
   if (cursor.at() != kNewline && next.at() == kLetter) {
     run(next, kIsLetter);
@@ -197,19 +201,15 @@ size_t next_llama3(const char* text, size_t pos, size_t size) {
   return cursor.position();
 }
 
-// DeepSeek-V3: numbers and Chinese/Japanese runs are cut out first; for the words between them they
-// are the end of the text.
-size_t next_deepseek_v3(const char* text, size_t pos, size_t size) {
+// DeepSeek-V3: numbers are cut out first, then Chinese/Japanese runs (which hold marks, signs and
+// unassigned code points too); then words are cut within each stretch that is left, which ends
+// where the view ends.
+template <View V>
+size_t next_deepseek_v3_word(const char* text, size_t pos, size_t size) {
   constexpr auto kIsWord = [](Class c) { return c == kLetter || c == kMark; };
   constexpr auto kGapEnd = [](Class c) { return c == kEnd || c == kNumber || c == kCjk; };
-  Cursor<true> cursor(text, pos, size);
+  Cursor<V> cursor(text, pos, size);
   switch (cursor.at()) {
-    case kNumber:
-      for (int i = 0; i < 3 && cursor.at() == kNumber; ++i) cursor.step();
-      return cursor.position();
-    case kCjk:
-      run(cursor, [](Class c) { return c == kCjk; });
-      return cursor.position();
     case kLetter:
     case kMark:
       run(cursor, kIsWord);
@@ -219,7 +219,7 @@ size_t next_deepseek_v3(const char* text, size_t pos, size_t size) {
     default:
       break;
   }
-  Cursor<true> next = cursor;
+  Cursor<V> next = cursor;
   next.step();
   if (cursor.at() == kPunct) {
     constexpr auto kIsAsciiLetter = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
@@ -236,7 +236,7 @@ size_t next_deepseek_v3(const char* text, size_t pos, size_t size) {
     if (cursor.at() == kOther) {
       // Not matched by anything: one piece up to the next match.
       while (next.at() == kOther) {
-        Cursor<true> after = next;
+        Cursor<V> after = next;
         after.step();
         if (kIsWord(after.at())) break;
         next = after;
@@ -248,6 +248,14 @@ size_t next_deepseek_v3(const char* text, size_t pos, size_t size) {
   }
   run(cursor, [](Class c) { return c == kPunct; });
   run(cursor, kIsNewline);
+  return cursor.position();
+}
+
+size_t next_deepseek_v3(const char* text, size_t pos, size_t size) {
+  Cursor<View::outside_cjk> cursor(text, pos, size);
+  if (cursor.at() == kCjk) return next_deepseek_v3_word<View::inside_cjk>(text, pos, size);
+  if (cursor.at() != kNumber) return next_deepseek_v3_word<View::outside_cjk>(text, pos, size);
+  for (int i = 0; i < 3 && cursor.at() == kNumber; ++i) cursor.step();
   return cursor.position();
 }
 
