@@ -137,6 +137,20 @@ struct Avx2 {
       load_e4m3(p + 16, w[1][0], w[1][1]);
     }
   };
+
+  // 32 products of unsigned and signed bytes, added in pairs with saturation: what AVX2 has for int8.
+  static double busy_int8(int64_t rounds) {
+    __m256i acc[kChains], x = _mm256_set1_epi8(1);
+    for (auto& a : acc) a = _mm256_set1_epi8(1);
+    opaque(x);
+    for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+      for (auto& a : acc) a = _mm256_maddubs_epi16(a, x);
+    }
+    for (auto& a : acc) opaque(a);
+    return 64.0 * kChains * static_cast<double>(rounds);
+  }
+  static constexpr auto kBusyInt8 = busy_int8;
 };
 
 }  // namespace

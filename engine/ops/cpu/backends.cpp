@@ -4,35 +4,52 @@
 
 namespace assay::engine::ops {
 
-bool kernels_available(Kernels kernels, std::string* why) {
-  const auto lacking = [&](const char* reason) {
-    if (why != nullptr) *why = reason;
-    return false;
-  };
-  switch (kernels) {
-    case Kernels::automatic:
-    case Kernels::reference:
-    case Kernels::portable: return true;
-    case Kernels::avx2:
-#if defined(__x86_64__)
-      if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-          !__builtin_cpu_supports("f16c")) {
-        return lacking("this processor lacks AVX2, FMA or F16C");
-      }
-      return true;
-#else
-      return lacking("not an x86-64 processor");
-#endif
-    case Kernels::avx512: break;
+namespace {
+
+Kernels resolve(Kernels kernels) {
+  if (kernels != Kernels::automatic) return kernels;
+  for (const Kernels fast : {Kernels::avx512, Kernels::avx2}) {
+    if (kernels_available(fast)) return fast;
   }
-  return lacking("not built into this program");
+  return Kernels::portable;
+}
+
+}  // namespace
+
+bool kernels_available(Kernels kernels, std::string* why) {
+  if (kernels != Kernels::avx2 && kernels != Kernels::avx512) return true;
+  const char* lacking = nullptr;
+#if defined(__x86_64__)
+  if (kernels == Kernels::avx2) {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+        !__builtin_cpu_supports("f16c")) {
+      lacking = "this processor lacks AVX2, FMA or F16C";
+    }
+  } else if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+             !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||
+             !__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512vnni") ||
+             !__builtin_cpu_supports("avx512bf16")) {
+    lacking = "this processor lacks AVX-512 with VBMI, VNNI and BF16";
+  }
+#else
+  lacking = "not an x86-64 processor";
+#endif
+  if (lacking != nullptr && why != nullptr) *why = lacking;
+  return lacking == nullptr;
+}
+
+const KernelTable& kernel_table(Kernels kernels) {
+#if defined(__x86_64__)
+  kernels = resolve(kernels);
+  if (kernels == Kernels::avx512) return avx512_kernels();
+  if (kernels == Kernels::avx2) return avx2_kernels();
+#endif
+  return portable_kernels();
 }
 
 std::unique_ptr<Backend> make_cpu_backend(Kernels kernels, Numerics numerics, const Workers& workers,
                                           bool ue8m0_activations) {
-  if (kernels == Kernels::automatic) {
-    kernels = kernels_available(Kernels::avx2) ? Kernels::avx2 : Kernels::portable;
-  }
+  kernels = resolve(kernels);
   std::string why;
   if (!kernels_available(kernels, &why)) {
     throw_usage("kernels " + std::string(kernels_name(kernels)) + ": " + why,
@@ -41,12 +58,7 @@ std::unique_ptr<Backend> make_cpu_backend(Kernels kernels, Numerics numerics, co
   if (kernels == Kernels::reference) {
     return make_reference_backend(numerics, workers, ue8m0_activations);
   }
-  const KernelTable& table =
-#if defined(__x86_64__)
-      kernels == Kernels::avx2 ? avx2_kernels() :
-#endif
-      portable_kernels();
-  return make_packed_backend(table, kernels, numerics, workers, ue8m0_activations);
+  return make_packed_backend(kernel_table(kernels), kernels, numerics, workers, ue8m0_activations);
 }
 
 }  // namespace assay::engine::ops

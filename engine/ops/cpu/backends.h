@@ -17,4 +17,7 @@ std::unique_ptr<Backend> make_packed_backend(const KernelTable& table, Kernels k
                                              Numerics numerics, const Workers& workers,
                                              bool ue8m0_activations);
 
+// The kernels of an available choice; automatic: the fastest. Not for `reference`.
+const KernelTable& kernel_table(Kernels kernels);
+
 }  // namespace assay::engine::ops

@@ -125,6 +125,13 @@ struct KernelTable {
   void (*to_bf16)(const float* x, uint16_t* out, int64_t n);
   void (*add)(float* accumulator, const float* x, int64_t n);
   void (*add_scaled)(float* accumulator, float factor, const float* x, int64_t n);
+
+  // For peak.h: keep the multipliers busy with registers alone and return the operations done (two
+  // per multiply-add), or read memory. busy_int8 is null where there is no such instruction.
+  double (*busy_fp32)(int64_t rounds);
+  double (*busy_bf16)(int64_t rounds);
+  double (*busy_int8)(int64_t rounds);
+  void (*read)(const void* data, size_t bytes);
 };
 
 const KernelTable& portable_kernels();

@@ -6,15 +6,28 @@
 //   load_bf16, store_bf16 (nearest even), load_pairs (2 * kLanes bf16 -> even and odd ones);
 //   round_e4m3 (nearest even, saturating), e4m3_index and convert_e4m3 (two k's of a panel);
 //   Bf16Step, store_operand, ThinBf16Operand, ThinE4m3: how bf16 operands are multiplied;
-//   kTileRows, kAttentionRows.
+//   kTileRows, kAttentionRows; and, where it has them, kBusyBf16 and kBusyInt8 (see KernelTable).
 #pragma once
 
 #include "engine/ops/cpu/attention_kernel.h"
 #include "engine/ops/cpu/kernel_table.h"
+#include "engine/ops/cpu/peak_kernels.h"
 #include "engine/ops/cpu/product_kernels.h"
 #include "engine/ops/cpu/row_kernels.h"
 
 namespace assay::engine::ops {
+
+using BusyLoop = double (*)(int64_t rounds);
+template <class V>
+constexpr BusyLoop busy_bf16() {
+  if constexpr (requires { V::kBusyBf16; }) return V::kBusyBf16;
+  return busy_fp32<V>;  // bf16 operands are multiplied as fp32
+}
+template <class V>
+constexpr BusyLoop busy_int8() {
+  if constexpr (requires { V::kBusyInt8; }) return V::kBusyInt8;
+  return nullptr;
+}
 
 template <class V>
 constexpr KernelTable make_table(const char* name) {
@@ -41,6 +54,10 @@ constexpr KernelTable make_table(const char* name) {
       .to_bf16 = to_bf16<V>,
       .add = add<V>,
       .add_scaled = add_scaled<V>,
+      .busy_fp32 = busy_fp32<V>,
+      .busy_bf16 = busy_bf16<V>(),
+      .busy_int8 = busy_int8<V>(),
+      .read = read_memory<V>,
   };
 }
 

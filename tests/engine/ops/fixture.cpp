@@ -1,5 +1,7 @@
 #include "tests/engine/ops/fixture.h"
 
+#include "tests/engine/ops/emulated_avx512.h"
+
 namespace assay::engine::ops {
 
 std::vector<BackendCase> backend_cases() {
@@ -8,12 +10,21 @@ std::vector<BackendCase> backend_cases() {
        {Kernels::reference, Kernels::portable, Kernels::avx2, Kernels::avx512}) {
     if (kernels_available(kernels)) cases.push_back({std::string(kernels_name(kernels)), kernels});
   }
+  cases.push_back({"avx512_emulated", Kernels::avx512, &emulated_avx512_kernels()});
   return cases;
 }
 
 std::unique_ptr<Backend> make_backend(const BackendCase& c, Numerics numerics, const Workers& workers,
                                       bool ue8m0) {
+  if (c.table != nullptr) return make_packed_backend(*c.table, c.kernels, numerics, workers, ue8m0);
   return make_cpu_backend(c.kernels, numerics, workers, ue8m0);
+}
+
+TEST(Kernels, Avx512OnHardware) {
+  std::string why;
+  if (!kernels_available(Kernels::avx512, &why)) {
+    GTEST_SKIP() << "AVX-512 kernels were only tested through the emulation: " << why;
+  }
 }
 
 }  // namespace assay::engine::ops

@@ -142,6 +142,7 @@ inline double sum_bound(int64_t k, double magnitude) {
 struct BackendCase {
   std::string name;
   Kernels kernels = Kernels::reference;
+  const KernelTable* table = nullptr;  // instead of the one that `kernels` names
 };
 inline void PrintTo(const BackendCase& c, std::ostream* os) { *os << c.name; }
 
@@ -155,6 +156,8 @@ class OpsTest : public testing::TestWithParam<BackendCase> {
   std::unique_ptr<Backend> backend(Numerics numerics, bool ue8m0 = false) {
     return make_backend(GetParam(), numerics, workers_, ue8m0);
   }
+  // Emulated instructions take microseconds: smaller shapes.
+  bool emulated() const { return GetParam().table != nullptr; }
   Workers workers_{2};
 };
 

@@ -13,7 +13,7 @@ TEST_P(InvarianceTest, LinearRows) {
        {Numerics::fp32, Numerics::bf16, Numerics::fp8, Numerics::fp8_weights}) {
     for (const DType dtype : {DType::bf16, DType::f8_e4m3, DType::f32}) {
       const auto ops = backend(numerics);
-      const int64_t rows = 230, k = 390, n = 150;
+      const int64_t rows = emulated() ? 20 : 230, k = 390, n = emulated() ? 40 : 150;
       const auto a = random_weights(dtype, n, k, 1), b = random_weights(dtype, n, k, 2);
       const std::vector<TensorView> pair = {a->view, b->view};
       const auto linear = ops->prepare(pair, Stacking::rows, Role::linear);
@@ -26,8 +26,8 @@ TEST_P(InvarianceTest, LinearRows) {
         const Workers workers(threads);
         const auto other = make_backend(GetParam(), numerics, workers);
         for (const int64_t count : {1, 2, 5, 7, 13, 229}) {
-          for (const int64_t begin : {int64_t{0}, int64_t{1}, int64_t{111}, rows - count}) {
-            if (begin + count > rows) continue;
+          for (const int64_t begin : {int64_t{0}, int64_t{1}, rows / 2, rows - count}) {
+            if (begin < 0 || begin + count > rows) continue;
             Dense out(count, 2 * n), gate(count, n);
             const ConstRows part(x.row(begin), count, k, k);
             other->linear(*linear, part, bias.row(0), out.view());

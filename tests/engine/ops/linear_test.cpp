@@ -23,6 +23,8 @@ TEST_P(LinearTest, MatchesExactProducts) {
       for (const Role role : {Role::linear, Role::fp32, Role::head}) {
         uint64_t seed = 1;
         for (const Shape& shape : kShapes) {
+          const bool large = shape.rows * shape.n * shape.k > 100000;
+          if (large && (emulated() || role != Role::linear)) continue;
           const auto w = random_weights(dtype, shape.n, shape.k, ++seed);
           const Dense x = random_dense(shape.rows, shape.k, ++seed);
           const auto matrix = ops->prepare({&w->view, 1}, Stacking::rows, role);
