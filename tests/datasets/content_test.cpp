@@ -76,6 +76,22 @@ TEST(Content, DropAnswersAndBbhTargets) {
   EXPECT_EQ(bbh.finish_hex(), "b229012603caceec001be341333c03ccc928ec29a24cec432d68dd889ad711a2");
 }
 
+TEST(Content, TriviaQaInItsOfficialJson) {
+  NEEDS_SHARED();
+  const TemporaryDirectory root;
+  fs::create_directories(root.path() / "triviaqa/qa");
+  for (const char* file : {"web-dev.json", "wikipedia-dev.json"}) {
+    fs::copy_file(shared_root() / "triviaqa/triviaqa_sample.json",
+                  root.path() / "triviaqa/qa" / file);
+  }
+  const Split split = load_split(spec_of("triviaqa"), root.path(), "rc_nocontext");
+  ASSERT_EQ(split.documents.size(), 2u);
+  EXPECT_EQ(split.documents[0].list("answers"),
+            (std::vector<std::string>{"Sunset Blvd", "West Sunset Boulevard", "Sunset Boulevard",
+                                      "Sunset Bulevard", "Sunset Blvd."}));
+  EXPECT_EQ(split.documents[1].id, "triviaqa:rc_nocontext:1");
+}
+
 Document row(const std::string& task, const std::string& split, const std::string& group,
              size_t i) {
   return load_split(spec_of(task), shared_root(), split,

@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "base/digest.h"
+#include "datasets/files.h"
+#include "datasets/layout.h"
 #include "tests/datasets/specs.h"
 
 namespace assay::datasets {
@@ -244,6 +246,43 @@ TEST(Registry, VerbatimFilesOfTheSharedMaterialHaveThePublishedDigests) {
     }
   }
   EXPECT_EQ(good, 54u + 57u + 11u + 3u + 4u + 2u + 2u + 2u + 1u);
+}
+
+// Every published file that a task fetches is one that it reads, and its paths say where it lies.
+TEST(Registry, WhatIsFetchedIsRead) {
+  size_t files = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(ASSAY_SOURCE_DIR) / "tasks/catalog")) {
+    const auto document = json::Document::load(entry.path());
+    if (!document.root().has("data") || !document.root().at("data").has("splits")) continue;
+    const std::string task = entry.path().stem().string();
+    const DatasetSpec spec = DatasetSpec::parse(document.root().at("data"), task);
+    const DatasetStatus now = status(spec, "/nowhere");
+    EXPECT_FALSE(now.home.empty()) << task;
+    EXPECT_FALSE(now.licence.empty()) << task;
+    EXPECT_TRUE(!now.files.empty() || !now.note.empty()) << task << ": no address and no word why";
+    std::vector<std::string> patterns;
+    for (const auto& [name, split] : spec.layout().splits) {
+      auto all = split.files;
+      all.push_back(split.labels_files);
+      for (const auto& alternatives : all) {
+        for (const FilePattern& file : alternatives) {
+          const std::string path = file.pattern.substr(0, file.pattern.find("//"));
+          std::vector<Group> groups = spec.all_groups();
+          if (path.find("{group}") == std::string::npos) groups = {Group{}};
+          for (const Group& g : groups)
+            patterns.push_back(fill_pattern(path, split.file_name, g.name));
+        }
+      }
+    }
+    for (const OriginStatus& file : now.files) {
+      EXPECT_TRUE(std::any_of(patterns.begin(), patterns.end(),
+                              [&](const std::string& p) { return matches(p, file.to); }))
+          << task << " fetches " << file.to << ", which no split reads";
+      EXPECT_TRUE(file.sha256.empty() || file.sha256.size() == 64) << task << " " << file.to;
+      ++files;
+    }
+  }
+  EXPECT_GT(files, 0u);
 }
 
 }  // namespace
