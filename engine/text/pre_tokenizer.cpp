@@ -80,6 +80,13 @@ void PreTokenizer::cut(const Stage& stage, std::string_view text, Pieces& pieces
   auto& [ends, out, changed, origin] = pieces;
   out.clear();
   const uint8_t* properties = unicode::properties();
+  // Whether a match may begin here; what cannot is passed over without trying.
+  const auto may_match = [&](size_t pos, size_t& next) {
+    const char* p = text.data() + pos;
+    const uint32_t c = unicode::next_code_point(p);
+    next = static_cast<size_t>(p - text.data());
+    return stage.kind != Stage::split || stage.regex[0].may_begin_with(c);
+  };
   const auto is_digit = [&](size_t pos) {
     const char* p = text.data() + pos;
     return (properties[unicode::next_code_point(p)] & unicode::kNumericFlag) != 0;
@@ -89,7 +96,11 @@ void PreTokenizer::cut(const Stage& stage, std::string_view text, Pieces& pieces
     const std::string_view piece = text.substr(0, end);
     size_t cut_at = begin;  // [begin, cut_at) is cut; [cut_at, pos) does not match
     for (size_t pos = begin; pos < end;) {
-      size_t match = Regex::kNoMatch;
+      size_t match = Regex::kNoMatch, next = 0;
+      if (!may_match(pos, next)) {
+        pos = next;
+        continue;
+      }
       if (stage.kind == Stage::split) {
         match = stage.regex[0].match_at(piece, pos);
       } else if (is_digit(pos)) {
@@ -99,7 +110,7 @@ void PreTokenizer::cut(const Stage& stage, std::string_view text, Pieces& pieces
         }
       }
       if (match == Regex::kNoMatch) {
-        pos = code_point_end(piece, pos);
+        pos = next;
         continue;
       }
       if (pos > cut_at) out.push_back(pos);

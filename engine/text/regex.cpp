@@ -8,15 +8,22 @@
 
 namespace assay::engine {
 
-bool Regex::CharSet::contains(uint32_t c) const {
-  const uint8_t property = unicode::properties()[c];
-  const bool is_space = (property & unicode::kSpaceFlag) != 0;
-  bool inside =
-      unicode::in_mask(property, categories) || (space && is_space) || (not_space && !is_space);
-  for (size_t i = 0; i < ranges.size() && !inside; ++i) {
-    inside = c >= ranges[i].first && c <= ranges[i].second;
+void Regex::CharSet::make_bits() {
+  bits.assign(unicode::kCodePoints / 64, 0);
+  const auto add = [&](uint32_t c) { bits[c >> 6] |= uint64_t{1} << (c & 63); };
+  const uint8_t* properties = unicode::properties();
+  for (uint32_t c = 0; c < unicode::kCodePoints; ++c) {
+    const bool is_space = (properties[c] & unicode::kSpaceFlag) != 0;
+    if (unicode::in_mask(properties[c], categories) || (space && is_space) ||
+        (not_space && !is_space)) {
+      add(c);
+    }
   }
-  return inside != negated;
+  for (const auto& [low, high] : ranges) {
+    for (uint32_t c = low; c <= high; ++c) add(c);
+  }
+  if (!negated) return;
+  for (uint64_t& word : bits) word = ~word;
 }
 
 // Recursive descent. Nodes are built back to front: every parse function is told the node that its
@@ -34,6 +41,7 @@ class RegexCompiler {
     regex_.start_ = alternatives(accept, false);
     if (pos_ < pattern_.size()) fail("has a `)` too many");
     if (min_length(regex_.start_) == 0) fail("matches the empty string");
+    finish();
   }
 
   void compile_literal() {
@@ -41,6 +49,7 @@ class RegexCompiler {
     std::vector<Regex::Node> atoms;
     while (pos_ < pattern_.size()) atoms.push_back(single(utf8::decode(pattern_, pos_), false));
     regex_.start_ = link(std::move(atoms), add({}));
+    finish();
   }
 
  private:
@@ -54,6 +63,35 @@ class RegexCompiler {
   [[noreturn]] void unsupported(size_t from) const {
     fail("uses `" + utf8::printable(pattern_.substr(from, 4)) + "` at byte " +
          std::to_string(from) + ", which is not supported");
+  }
+
+  void finish() {
+    for (CharSet& set : regex_.sets_) set.make_bits();
+    regex_.first_.assign(unicode::kCodePoints / 64, 0);
+    add_first(regex_.start_, nullptr);
+  }
+  // Adds what the part of the pattern from node `index` on may begin with; `rest` is what follows
+  // the group around it. Conditions without width are taken to hold.
+  struct Rest {
+    int node;
+    const Rest* outer;
+  };
+  void add_first(int index, const Rest* rest) {
+    while (index >= 0 && regex_.nodes_[static_cast<size_t>(index)].kind != Node::accept) {
+      const Node& node = regex_.nodes_[static_cast<size_t>(index)];
+      if (node.kind == Node::alternatives) {
+        const Rest then{node.next, rest};
+        for (const int branch : node.branches) add_first(branch, &then);
+        return;
+      }
+      if (node.kind == Node::set) {
+        const auto& bits = regex_.sets_[static_cast<size_t>(node.char_set)].bits;
+        for (size_t i = 0; i < bits.size(); ++i) regex_.first_[i] |= bits[i];
+        if (node.least > 0) return;
+      }
+      index = node.next;
+    }
+    if (rest != nullptr) add_first(rest->node, rest->outer);
   }
 
   bool at_end() const { return pos_ >= pattern_.size(); }

@@ -38,6 +38,8 @@ class Regex {
   // code point. `reach`, if given, becomes the larger of itself and one past the last byte that the
   // matcher looked at; text.size() + 1 means that it saw the end of the text.
   size_t match_at(std::string_view text, size_t pos, size_t* reach = nullptr) const;
+  // False only if no match can begin with this code point: a search skips it.
+  bool may_begin_with(uint32_t c) const { return (first_[c >> 6] >> (c & 63)) & 1; }
 
  private:
   friend class RegexCompiler;
@@ -50,7 +52,9 @@ class Regex {
     bool not_space = false;
     unicode::CategoryMask categories = 0;
     std::vector<std::pair<uint32_t, uint32_t>> ranges;
-    bool contains(uint32_t c) const;
+    std::vector<uint64_t> bits;  // [kCodePoints / 64] the same as a bitmap, which matching reads
+    bool contains(uint32_t c) const { return (bits[c >> 6] >> (c & 63)) & 1; }
+    void make_bits();
   };
   struct Node {
     enum Kind : uint8_t { set, alternatives, lookahead, end_of_line, accept };
@@ -68,6 +72,7 @@ class Regex {
   std::vector<CharSet> sets_;
   std::vector<Node> nodes_;
   int start_ = -1;
+  std::vector<uint64_t> first_;  // [kCodePoints / 64] code points that a match may begin with
 };
 
 }  // namespace assay::engine

@@ -16,6 +16,9 @@ std::string matches(const std::string& pattern, const std::string& text) {
   std::string found;
   for (size_t pos = 0; pos < text.size();) {
     const size_t end = regex.match_at(text, pos);
+    const char* p = text.data() + pos;
+    const bool may_begin = regex.may_begin_with(unicode::next_code_point(p));
+    EXPECT_TRUE(may_begin || end == Regex::kNoMatch) << pattern << " in " << text;
     if (end == Regex::kNoMatch) {
       do ++pos;
       while (pos < text.size() && (static_cast<uint8_t>(text[pos]) & 0xC0) == 0x80);
