@@ -110,9 +110,7 @@ void add_run(CLI::App& app, Session&) {
                    "several")
       ->required()
       ->type_name("DIR")
-      ->take_all()
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   verb->add_option("--tasks", evaluation.tasks,
                    "Tasks and suites, comma-separated; TASK:SUBJECT for one\n"
                    "subject, TASK@VARIANT for one variant")

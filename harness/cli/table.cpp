@@ -40,8 +40,7 @@ void add_table(CLI::App& app, Session&) {
                    "published, one published model, mtp, aux-loss-free, or a\n"
                    "CSV file of baselines; may be repeated")
       ->type_name("NAME|FILE")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   verb->add_option("--variant", options->table.variant, "Where a run has several")
       ->capture_default_str();
   verb->add_option("--layout", options->layout,

@@ -20,6 +20,7 @@ TEST(NearestWord, SuggestsTyposOnly) {
   const std::string_view words[] = {"mmlu", "hellaswag", "gsm8k", "humaneval"};
   EXPECT_EQ(nearest_word("helaswag", words, 4), "hellaswag");
   EXPECT_EQ(nearest_word("gsm8", words, 4), "gsm8k");
+  EXPECT_EQ(nearest_word("mlmu", words, 4), "mmlu");  // swapped letters are one mistake
   EXPECT_EQ(nearest_word("winogrande", words, 4), "");
 }
 

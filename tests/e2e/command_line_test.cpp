@@ -145,7 +145,7 @@ TEST(ShowPrompt, JsonNeedsNoWeights) {
   size_t lines = 0;
   json::for_each_line(outcome.out, "out", [&](json::Value line, size_t) {
     ++lines;
-    EXPECT_EQ(line.at("task").string(), "mmlu");
+    EXPECT_TRUE(line.at("task").string().starts_with("mmlu")) << line.dump();
     EXPECT_EQ(line.at("shots").integer(), 5);
     EXPECT_EQ(line.at("continuations").size(), 4u);
     EXPECT_EQ(line.at("exemplars").size(), 5u);
