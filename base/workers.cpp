@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <tbb/blocked_range.h>
+#include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 
@@ -17,8 +18,13 @@ int available_processors() {
 }
 
 struct Workers::Arena {
+  // More threads than processors are allowed: results do not depend on the number.
+  tbb::global_control limit;
   tbb::task_arena arena;
-  explicit Arena(int threads) : arena(threads) {}
+  explicit Arena(int threads)
+      : limit(tbb::global_control::max_allowed_parallelism,
+              static_cast<size_t>(std::max(threads, available_processors()))),
+        arena(threads) {}
 };
 
 Workers::Workers(int threads)
