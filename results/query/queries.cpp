@@ -363,7 +363,7 @@ std::string evaluation_name(const EvaluationSummary& evaluation) {
                                                           : evaluation.description.title;
   name += " " + std::to_string(evaluation.identity.shots) + "-shot";
   if (evaluation.identity.variant != "ds") name += " @" + evaluation.identity.variant;
-  if (evaluation.identity.limit > 0) name += ", first " + std::to_string(evaluation.identity.limit);
+  if (evaluation.identity.limit > 0) name += ", " + std::to_string(evaluation.identity.limit) + " docs";
   return name;
 }
 
