@@ -90,6 +90,7 @@ class Execution {
         has_checker_(!job.checker_fields.empty()) {}
 
   Observation run() {
+    seen_.level = level_;
     if (prepare()) loop();
     finish();
     return std::move(seen_);
@@ -415,7 +416,7 @@ void Execution::watch() {
 
 double Execution::wall_limit() const {
   const double limit = limits_.wall();
-  return patient_ ? limit + std::min(seen_.starved_seconds, 2 * limit) : limit;
+  return patient_ ? limit + std::min(seen_.starved_seconds, 20 * limit) : limit;
 }
 
 bool Execution::done() const {

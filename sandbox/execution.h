@@ -13,11 +13,12 @@
 
 namespace assay::sandbox {
 
-// What one worker works with. The group holds the candidate side.
+// What one worker works with. The group holds the candidate side; it is declared first because it
+// can only be removed after the servers have ended.
 struct Slot {
+  std::unique_ptr<ControlGroup> group;
   SlotServer candidate;
   SlotServer checker;
-  std::unique_ptr<ControlGroup> group;
   int64_t server_bytes = 0;  // memory of the group before any program
   int64_t oom_kills = 0;     // seen so far
 };
@@ -38,6 +39,7 @@ struct Exit {
 };
 
 struct Observation {
+  Level level = Level::c;
   std::string broken;  // the sandbox failed here; nothing else means anything
   Stop stop = Stop::none;
   bool checker_spoke = false;
@@ -53,7 +55,8 @@ struct Observation {
 };
 
 // The slot stays usable unless `broken` is set. With `patient`, time in which the candidate was
-// ready but had no processor is not counted against the wall clock limit, up to twice that limit.
+// ready but had no processor is not counted against the wall clock limit, up to twenty times that
+// limit.
 Observation execute(Slot& slot, const Job& job, const Limits& limits, Level level, bool patient);
 
 }  // namespace assay::sandbox

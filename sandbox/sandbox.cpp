@@ -1,5 +1,7 @@
 #include "sandbox/sandbox.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -40,6 +42,11 @@ struct Sandbox::State {
   }
 
   void work(int number) {
+    // Programs may close their standard input while it is being written.
+    sigset_t broken_pipe;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
     Worker worker(*established.shared, number);
     std::unique_lock lock(mutex);
     for (;;) {

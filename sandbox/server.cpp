@@ -248,7 +248,11 @@ std::optional<Message> receive_message(int socket, int timeout_ms) {
 }
 
 SlotServer::~SlotServer() {
-  if (pidfd) syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  if (pidfd) {
+    syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+    pollfd ended = {pidfd.get(), POLLIN, 0};
+    poll(&ended, 1, 5000);
+  }
   if (!directory.empty()) {
     std::error_code ignored;
     fs::remove_all(directory, ignored);

@@ -64,7 +64,13 @@ Judgement judge_exit(const Observation& seen) {
   if (seen.error_type == "MemoryError") {
     return {Outcome::memory, "MemoryError", seen.error_text};
   }
-  if (const int signal = end_signal(seen.candidate)) {
+  const int signal = end_signal(seen.candidate);
+  // Process 1 of a pid namespace cannot be killed from inside, not even by itself; limits were
+  // looked at before.
+  if (signal == SIGKILL && seen.level != Level::c) {
+    return {Outcome::sandbox_error, "the program was killed from outside", ""};
+  }
+  if (signal != 0) {
     return {Outcome::fail, "signal " + std::to_string(signal), ""};
   }
   if (!seen.error_type.empty()) {

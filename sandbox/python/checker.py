@@ -109,15 +109,18 @@ class _Link:
                     return result, after
                 if tag == b"x":
                     kind, bases, text = value
-                    self.throw(str(kind), [str(base) for base in bases], str(text))
-                if tag == b"k":
+                    error = self.exception(str(kind), [str(base) for base in bases], str(text))
+                elif tag == b"k":
                     number, args, kwargs = value
                     function = self.functions[number]
                     args, kwargs = tuple(args), dict(kwargs)
-            except (TypeError, ValueError, IndexError) as error:
-                _fail("frame", str(error))
-            if tag != b"k":
-                _fail("frame", "tag")
+                else:
+                    raise ValueError("tag")
+            except (TypeError, ValueError, IndexError) as misfit:
+                _fail("frame", str(misfit))
+            if tag == b"x":
+                self.raised = (error, kind)
+                raise error
             try:
                 result = function(*args, **kwargs)
             except Exception as error:
@@ -125,7 +128,9 @@ class _Link:
             else:
                 self.send(b"v", result)
 
-    def throw(self, kind, bases, text):
+    @staticmethod
+    def exception(kind, bases, text):
+        """The builtin exception that stands for one of the program's."""
         if "Exception" not in bases:  # SystemExit, KeyboardInterrupt, GeneratorExit, ...
             _fail(kind, text)
         error_type = next((_EXCEPTIONS[base] for base in bases if base in _EXCEPTIONS
@@ -134,8 +139,7 @@ class _Link:
             error_type = _EXCEPTIONS.get(kind, error_type or RuntimeError)
         error = error_type.__new__(error_type)
         error.args = (text,)
-        self.raised = (error, kind)
-        raise error
+        return error
 
     def send(self, tag, value):
         data = plain.encode(value, self.refer)

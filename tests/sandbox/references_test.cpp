@@ -41,8 +41,7 @@ std::vector<Task> human_eval(const std::filesystem::path& path, const std::strin
   json::for_each_line(read_file(path), path, [&](json::Value line, size_t) {
     const std::string prompt(line.at("prompt").string());
     CallTests tests;
-    tests.solution =
-        preamble + prompt + body(std::string(line.at("canonical_solution").string()));
+    tests.solution = preamble + prompt + body(std::string(line.at("canonical_solution").string()));
     tests.context = preamble + prompt;
     tests.tests = line.at("test").string();
     tests.entry_point = line.at("entry_point").string();

@@ -38,7 +38,7 @@ inline std::unique_ptr<Sandbox> sandbox_at(Level level, int workers, std::string
   const auto name = ::assay::sandbox::testing::sandbox_at(level, workers, &name##_why); \
   if (!name) GTEST_SKIP() << "SKIPPED: this machine does not offer the level: " << name##_why
 
-#define SHARED_OR_SKIP(variable, relative)                                   \
+#define SHARED_OR_SKIP(variable, relative)                                              \
   const std::filesystem::path variable = ::assay::sandbox::testing::kShared / relative; \
   if (!std::filesystem::exists(variable)) GTEST_SKIP() << "SKIPPED: no " << variable
 
