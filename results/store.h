@@ -130,6 +130,8 @@ class Store {
   // mean equal content. Sums of combine weights enter rounded to six significant digits, since the
   // order of their additions depends on where an interruption fell.
   std::string content_digest(RunId run) const;
+  // The same of one evaluation, without what belongs to its run.
+  std::string content_digest(EvaluationId evaluation) const;
 
   // For this room's queries.
   detail::Database& database() const { return *database_; }

@@ -1,0 +1,59 @@
+// `assay series`: scores over training, with the noise between checkpoints.
+//
+// Two errors are told apart (docs/statistics.md): the item error, how far the score on these documents
+// may be from the score on all documents like them, is the same for neighbouring checkpoints and is
+// shown as a band; the checkpoint noise is how much a score jumps from one checkpoint to the next, the
+// standard deviation of the last n scores about their least-squares line.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "results/queries.h"
+#include "results/table.h"
+
+namespace assay::results {
+
+struct SeriesPoint {
+  std::string label;
+  std::optional<int64_t> step, tokens;
+  double value = 0;
+  std::optional<double> standard_error;
+  double smoothed = 0;  // local-linear fit over the neighbours (window points on each side)
+};
+
+struct Series {
+  std::string name;  // what its checkpoints' names have in common: "base"
+  std::string task, task_name, unit, category;
+  bool higher_is_better = true;
+  std::vector<SeriesPoint> points;     // ascending tokens, or steps where tokens are unknown
+  std::optional<double> noise;         // sigma between checkpoints; needs 4 points or more
+  double last_mean = 0;                // of the last n points
+  std::optional<double> signal_to_noise;  // |last - first| of the smoothed curve / noise
+};
+
+struct SeriesOptions {
+  size_t last = 5;    // checkpoints for noise and averaging
+  size_t window = 2;  // of the smoothing
+};
+
+// Curves of all evaluations that the runs have in common by identity, one a task and series. Runs
+// without a training step are refused by name. A category's mean over its percent tasks is added as
+// task "category:NAME" where every run has the same tasks.
+std::vector<Series> build_series(const Store& store, std::span<const RunSummary> runs,
+                                 const SeriesOptions& options = {});
+
+// task -> noise, for a gate; tasks whose noise is unknown are left out. Series are pooled.
+std::map<std::string, double> checkpoint_noise(std::span<const Series> series);
+
+Table series_table(std::span<const Series> series);
+std::string series_json(std::span<const Series> series);
+
+// Standard deviation of the values about their least-squares line (divisor n - 2; n > 3), else
+// nothing: two parameters are fitted, and one residual says nothing.
+std::optional<double> detrended_noise(std::span<const double> x, std::span<const double> y);
+
+}  // namespace assay::results

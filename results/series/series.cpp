@@ -1,0 +1,220 @@
+#include "results/series.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "results/scores.h"
+
+namespace assay::results {
+namespace {
+
+// "base-step-000600" -> "base"; the same rule as in the report's charts.js.
+std::string series_name(const RunSummary& run) {
+  std::string name = run.model.name;
+  size_t end = name.size();
+  if (end > 0 && std::string_view("kKmMbBtT").find(name[end - 1]) != std::string_view::npos &&
+      end > 1 && std::isdigit(static_cast<unsigned char>(name[end - 2])))
+    --end;
+  size_t digits = end;
+  while (digits > 0 && std::isdigit(static_cast<unsigned char>(name[digits - 1]))) --digits;
+  if (digits == end) return name;
+  const auto strip = [&](std::string_view separators) {
+    if (digits > 0 && separators.find(name[digits - 1]) != std::string_view::npos) --digits;
+  };
+  strip("-_ ");
+  for (const std::string_view word : {"step", "iter", "ckpt", "checkpoint", "tokens"}) {
+    if (digits >= word.size() && std::string_view(name).substr(digits - word.size(), word.size()) == word) {
+      digits -= word.size();
+      break;
+    }
+  }
+  strip("-_ ");
+  return digits == 0 ? name : name.substr(0, digits);
+}
+
+struct Line {
+  double intercept = 0, slope = 0;
+  double at(double x) const { return intercept + slope * x; }
+};
+
+Line least_squares(std::span<const double> x, std::span<const double> y) {
+  const auto n = static_cast<double>(x.size());
+  double mean_x = 0, mean_y = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    mean_x += x[i] / n;
+    mean_y += y[i] / n;
+  }
+  double xx = 0, xy = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    xx += (x[i] - mean_x) * (x[i] - mean_x);
+    xy += (x[i] - mean_x) * (y[i] - mean_y);
+  }
+  const double slope = xx > 0 ? xy / xx : 0;
+  return {mean_y - slope * mean_x, slope};
+}
+
+double place(const SeriesPoint& point) {
+  return static_cast<double>(point.tokens ? *point.tokens : *point.step);
+}
+
+void finish(Series& series, const SeriesOptions& options) {
+  std::stable_sort(series.points.begin(), series.points.end(),
+                   [](const auto& a, const auto& b) { return place(a) < place(b); });
+  std::vector<double> x, y;
+  for (const SeriesPoint& point : series.points) {
+    x.push_back(place(point));
+    y.push_back(point.value);
+  }
+  for (size_t i = 0; i < x.size(); ++i) {
+    const size_t begin = i > options.window ? i - options.window : 0;
+    const size_t end = std::min(x.size(), i + options.window + 1);
+    const std::span<const double> wx(x.data() + begin, end - begin), wy(y.data() + begin, end - begin);
+    series.points[i].smoothed = least_squares(wx, wy).at(x[i]);
+  }
+  const size_t last = std::min(options.last, x.size());
+  const std::span<const double> tail_x(x.data() + x.size() - last, last),
+      tail_y(y.data() + y.size() - last, last);
+  for (const double value : tail_y) series.last_mean += value / static_cast<double>(last);
+  series.noise = detrended_noise(tail_x, tail_y);
+  if (series.noise && *series.noise > 0)
+    series.signal_to_noise =
+        std::fabs(series.points.back().smoothed - series.points.front().smoothed) / *series.noise;
+}
+
+}  // namespace
+
+std::optional<double> detrended_noise(std::span<const double> x, std::span<const double> y) {
+  if (x.size() < 4) return std::nullopt;
+  const Line line = least_squares(x, y);
+  double sum = 0;
+  for (size_t i = 0; i < x.size(); ++i) sum += (y[i] - line.at(x[i])) * (y[i] - line.at(x[i]));
+  return std::sqrt(sum / (static_cast<double>(x.size()) - 2));
+}
+
+std::vector<Series> build_series(const Store& store, std::span<const RunSummary> runs,
+                                 const SeriesOptions& options) {
+  // (task identity, series name) -> series; in order of first appearance
+  std::vector<Series> all;
+  std::map<std::pair<std::string, std::string>, size_t> index;
+  for (const RunSummary& run : runs) {
+    if (!run.model.training_step && !run.model.training_tokens)
+      throw_usage("the training step of " + run.identity.label + " is not known",
+                  "its directory or config must say it, or leave the run out");
+    // Mean over the percent tasks of a category, of this run.
+    std::map<std::string, std::vector<const EvaluationSummary*>> categories;
+    const std::vector<EvaluationSummary> evaluations = list_evaluations(store, run.id);
+    const auto add = [&](const std::string& identity, const std::string& task,
+                         const std::string& name, const EvaluationDescription& description,
+                         double value, std::optional<double> error) {
+      const auto key = std::pair(identity + run.identity.numerics, series_name(run));
+      const auto [entry, added] = index.try_emplace(key, all.size());
+      if (added) {
+        Series series;
+        series.name = series_name(run);
+        series.task = task;
+        series.task_name = name;
+        series.unit = description.unit;
+        series.category = description.category;
+        series.higher_is_better = description.higher_is_better;
+        all.push_back(std::move(series));
+      }
+      all[entry->second].points.push_back({run.identity.label, run.model.training_step,
+                                           run.model.training_tokens, value, error, value});
+    };
+    for (const EvaluationSummary& e : evaluations) {
+      if (!e.headline || e.headline->errors > 0) continue;
+      add(e.digest, e.identity.task, evaluation_name(e), e.description, e.headline->value,
+          e.headline->standard_error);
+      if (e.description.unit == "percent") categories[e.description.category].push_back(&e);
+    }
+    for (const auto& [category, members] : categories) {
+      if (members.size() < 2) continue;
+      std::string identity = "category:" + category;
+      double mean = 0, variance = 0;
+      const auto k = static_cast<double>(members.size());
+      for (const EvaluationSummary* e : members) {
+        identity += "/" + e->digest;  // only the same tasks make one curve
+        mean += e->headline->value / k;
+        const double se = e->headline->standard_error.value_or(0);
+        variance += se * se;
+      }
+      add(identity, "category:" + category,
+          category + " (mean of " + std::to_string(members.size()) + ")", members[0]->description,
+          mean, std::sqrt(variance) / k);
+    }
+  }
+  for (Series& series : all) finish(series, options);
+  return all;
+}
+
+std::map<std::string, double> checkpoint_noise(std::span<const Series> series) {
+  std::map<std::string, std::pair<double, double>> sums;
+  for (const Series& s : series) {
+    if (!s.noise) continue;
+    auto& [variance, count] = sums[s.task];
+    variance += *s.noise * *s.noise;
+    count += 1;
+  }
+  std::map<std::string, double> noise;
+  for (const auto& [task, sum] : sums) noise[task] = std::sqrt(sum.first / sum.second);
+  return noise;
+}
+
+Table series_table(std::span<const Series> series) {
+  Table table;
+  table.columns = {{"task", Align::left}, {"series", Align::left}, {"checkpoints"}, {"first"},
+                   {"last"}, {"smoothed"}, {"mean of last"}, {"noise"}, {"signal / noise"}};
+  for (const Series& s : series) {
+    if (s.points.empty()) continue;
+    table.rows.push_back({"",
+                          {{s.task_name},
+                           {s.name},
+                           {std::to_string(s.points.size())},
+                           {score_text(s.points.front().value, s.unit)},
+                           {score_text(s.points.back().value, s.unit)},
+                           {score_text(s.points.back().smoothed, s.unit)},
+                           {score_text(s.last_mean, s.unit)},
+                           {s.noise ? score_text(*s.noise, s.unit) : "–"},
+                           {s.signal_to_noise ? fixed_text(*s.signal_to_noise, 1) : "–"}}});
+  }
+  table.notes.push_back(
+      "Noise: standard deviation of the last scores about their line; it needs four checkpoints.");
+  return table;
+}
+
+std::string series_json(std::span<const Series> series) {
+  json::Writer out;
+  out.begin_array();
+  for (const Series& s : series) {
+    out.begin_object().member("series", s.name).member("task", s.task);
+    out.member("name", s.task_name).member("unit", s.unit).member("last_mean", s.last_mean);
+    out.key("noise");
+    if (s.noise) out.value(*s.noise);
+    else out.null();
+    out.key("signal_to_noise");
+    if (s.signal_to_noise) out.value(*s.signal_to_noise);
+    else out.null();
+    out.key("points").begin_array();
+    for (const SeriesPoint& p : s.points) {
+      out.begin_object().member("label", p.label);
+      out.key("step");
+      if (p.step) out.value(*p.step);
+      else out.null();
+      out.key("tokens");
+      if (p.tokens) out.value(*p.tokens);
+      else out.null();
+      out.member("value", p.value).member("smoothed", p.smoothed);
+      out.key("standard_error");
+      if (p.standard_error) out.value(*p.standard_error);
+      else out.null();
+      out.end_object();
+    }
+    out.end_array().end_object();
+  }
+  return out.end_array().take();
+}
+
+}  // namespace assay::results
