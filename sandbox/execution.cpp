@@ -29,6 +29,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kSetupSeconds = 60;  // for fork and locking up, on a machine that is overloaded
 constexpr double kEndSeconds = 20;    // for a killed process to be gone
+constexpr double kLostSeconds = 0.3;  // for a process that is ending to be seen to end
 constexpr double kWatchSeconds = 0.05;
 constexpr size_t kFrameBytes = 16 * 1024;    // what the processes may tell the supervisor at once,
 constexpr size_t kStreamBytes = 256 * 1024;  // and in all
@@ -138,6 +139,7 @@ class Execution {
   std::string nonce_;
   bool begun_ = false;   // the job was handed over: from here on the program is answerable
   bool ending_ = false;  // decided; waiting for processes to be gone
+  bool lost_ = false;    // the checker saw the link end, and the candidate has not ended yet
   double cpu_at_start_ = 0;
   Clock::time_point created_ = Clock::now(), started_{}, ending_since_{}, watched_{};
 };
@@ -318,7 +320,7 @@ void Execution::on_control(Side& side) {
   const std::string_view bytes = message->bytes;
   if (bytes[0] == 'P' && message->descriptors.size() == 1) {
     side.pidfd = std::move(message->descriptors[0]);
-    if (ending_) side.kill();
+    if (ending_ && !lost_) side.kill();
     return;
   }
   struct {
@@ -432,9 +434,17 @@ void Execution::loop() {
       return;
     }
     if (!ending_ && begun_ && has_checker_ && (seen_.checker_spoke || checker_.exit.known)) {
-      candidate_.kill();  // decided; whatever it still does is of no interest
+      // Decided; whatever the candidate still does is of no interest. Only if the checker lost it,
+      // how it ended is: it gets a moment to end by itself.
+      lost_ = seen_.reason == "candidate_exit" && !candidate_.exit.known;
+      if (!lost_) candidate_.kill();
       ending_ = true;
       ending_since_ = Clock::now();
+    }
+    if (lost_ && !candidate_.exit.known && seconds_since(ending_since_) > kLostSeconds) {
+      lost_ = false;
+      seen_.link_closed = true;
+      candidate_.kill();
     }
     std::vector<pollfd> ready;
     std::vector<void (*)(Execution&)> actions;
@@ -472,6 +482,7 @@ void Execution::loop() {
     if (ending_) {
       wait = kEndSeconds - seconds_since(ending_since_);
       if (wait <= 0) return broken("a killed process does not end");
+      if (lost_) wait = std::max(0.0, kLostSeconds - seconds_since(ending_since_));
     } else if (!begun_) {
       wait = kSetupSeconds - seconds_since(created_);
       if (wait <= 0) return broken("set-up takes too long");

@@ -47,6 +47,7 @@ struct Observation {
   std::string error_type, error_text;   // what the candidate reported; never trusted for a pass
   Exit candidate, checker;
   bool oom_killed = false;
+  bool link_closed = false;  // the candidate lived on after its end of the link was gone
   std::string output, errors;
   double wall_seconds = 0, cpu_seconds = 0;
   // How long the candidate was ready to run but had no processor.

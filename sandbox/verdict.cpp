@@ -64,6 +64,7 @@ Judgement judge_exit(const Observation& seen) {
   if (seen.error_type == "MemoryError") {
     return {Outcome::memory, "MemoryError", seen.error_text};
   }
+  if (seen.link_closed) return {Outcome::fail, "frame", "the program closed its channel"};
   const int signal = end_signal(seen.candidate);
   // Process 1 of a pid namespace cannot be killed from inside, not even by itself; limits were
   // looked at before.
