@@ -369,6 +369,7 @@ class ModelEvaluation {
 
 std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
                                  const EvaluationOptions& options, ProgressDisplay& display) {
+  install_interrupt_handler();
   tasks::Catalog catalog;
   for (const auto& directory : options.task_directories) catalog.add_directory(directory);
   std::vector<tasks::TaskChoice> choices;
@@ -392,7 +393,6 @@ std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
   if (executes) pool = std::make_unique<ExecutionPool>(options.sandbox, options.sandbox_workers);
 
   results::Store store = results::Store::open(options.store, results::Store::Access::write);
-  install_interrupt_handler();
   std::vector<RunSummary> summaries;
   for (size_t k = 0; k < models.size(); ++k) {
     ModelEvaluation evaluation(catalog, choices, options, limit, store, pool.get(), display);
