@@ -90,6 +90,7 @@ int run_command_line(int argc, char** argv) {
   add_tokenize(app, session);
   add_show_prompt(app, session);
   add_list(app, session);
+  add_data(app, session);
   add_sandbox(app, session);
   add_doctor(app, session);
   if (argc == 1) {

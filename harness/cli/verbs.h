@@ -43,6 +43,7 @@ void add_show(CLI::App& app, Session& session);
 void add_compare(CLI::App& app, Session& session);
 void add_table(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
+void add_data(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 
 }  // namespace assay::harness
