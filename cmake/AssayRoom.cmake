@@ -17,12 +17,13 @@ function(assay_room name)
   target_link_libraries(assay_${name} PRIVATE ${ROOM_LINKS})
 endfunction()
 
-# assay_test(NAME USES <rooms...> [LINKS <libraries...>] [LABELS <labels...>] [TIMEOUT s])
+# assay_test(NAME USES <rooms...> [LINKS <libraries...>] [LABELS <labels...>] [TIMEOUT s] [LOCK name])
 #
+# Tests with the same LOCK never run at the same time (those that look for what programs left behind).
 # One test program for the *_test.cpp files of the current folder; every TEST becomes a CTest entry.
 # Tests that read the shared material get its place as ASSAY_SHARED_DIR and skip loudly without it.
 function(assay_test name)
-  cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;USES;LINKS;LABELS" ${ARGN})
+  cmake_parse_arguments(T "" "TIMEOUT;LOCK" "SOURCES;USES;LINKS;LABELS" ${ARGN})
   if(NOT T_SOURCES)
     set(T_SOURCES "*_test.cpp")
   endif()
@@ -44,5 +45,5 @@ function(assay_test name)
   target_link_libraries(test_${name} PRIVATE GTest::gtest GTest::gtest_main ${T_LINKS})
   include(GoogleTest)
   gtest_discover_tests(test_${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}/"
-    PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}")
+    PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}" RESOURCE_LOCK "${T_LOCK}")
 endfunction()
