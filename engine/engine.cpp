@@ -22,6 +22,24 @@ namespace {
 // they get, and memory is better spent on longer prompts.
 constexpr int64_t kSequences = 128;
 
+PlanSummary summarise(std::span<const ScoreRequest> requests, const ModelConfig& config,
+                      const MemoryPlan& memory) {
+  check_requests(requests, config);
+  const ScoreSchedule schedule(requests, memory.limits(), false);
+  PlanSummary summary = schedule.summary();
+  uint32_t kept = 0;
+  uint64_t rows = 0;
+  for (const PassPlan& pass : schedule.passes()) {
+    kept = std::max(kept, pass.keep);
+    rows = std::max(rows, pass.rows + pass.kept);
+  }
+  summary.weight_bytes = memory.weight_bytes;
+  summary.kv_bytes = kept * memory.kv_token_bytes;
+  summary.workspace_bytes = rows * memory.workspace_token_bytes;
+  summary.streamed = memory.streamed;
+  return summary;
+}
+
 class NativeEngine final : public Engine {
  public:
   explicit NativeEngine(const EngineOptions& options)
@@ -71,20 +89,7 @@ class NativeEngine final : public Engine {
   }
 
   PlanSummary plan(std::span<const ScoreRequest> requests) const override {
-    check_requests(requests, checkpoint_.config());
-    const ScoreSchedule schedule(requests, memory_.limits(), false);
-    PlanSummary summary = schedule.summary();
-    uint32_t kept = 0;
-    uint64_t rows = 0;
-    for (const PassPlan& pass : schedule.passes()) {
-      kept = std::max(kept, pass.keep);
-      rows = std::max(rows, pass.rows + pass.kept);
-    }
-    summary.weight_bytes = memory_.weight_bytes;
-    summary.kv_bytes = kept * memory_.kv_token_bytes;
-    summary.workspace_bytes = rows * memory_.workspace_token_bytes;
-    summary.streamed = memory_.streamed;
-    return summary;
+    return summarise(requests, checkpoint_.config(), memory_);
   }
 
   EngineStatistics statistics() const override { return statistics_; }
@@ -124,6 +129,14 @@ class NativeEngine final : public Engine {
 };
 
 }  // namespace
+
+PlanSummary plan_scores(const EngineOptions& options, std::span<const ScoreRequest> requests) {
+  const ModelConfig config =
+      load_config(options.config.empty() ? options.model / "config.json" : options.config);
+  const Numerics natural = config.fp8_weights ? Numerics::fp8_weights : Numerics::bf16;
+  const Numerics numerics = resolve_numerics(options.numerics, natural);
+  return summarise(requests, config, plan_memory(config, numerics, options, false));
+}
 
 std::unique_ptr<Engine> open_engine(const EngineOptions& options) {
   return std::make_unique<NativeEngine>(options);

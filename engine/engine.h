@@ -12,8 +12,8 @@
 // Threads: an Engine is used by one thread at a time; it uses `EngineOptions::threads` workers
 // itself. Sinks are called from that thread.
 //
-// Errors: assay::Error. Bad token ids, prompts beyond the context length, NaN in weights: bad_input,
-// before any computation. Out of memory budget: resource.
+// Errors: assay::Error. Bad token ids and prompts beyond the context length: bad_input, before any
+// computation; NaN in weights: bad_input, before any result. Out of memory budget: resource.
 #pragma once
 
 #include <cstddef>
@@ -193,6 +193,10 @@ class Engine {
   virtual PlanSummary plan(std::span<const ScoreRequest> requests) const = 0;
   virtual EngineStatistics statistics() const = 0;
 };
+
+// What Engine::plan would say, from config.json alone: needs no weights (a dry run). Sizes assume
+// the precision that the configuration names.
+PlanSummary plan_scores(const EngineOptions& options, std::span<const ScoreRequest> requests);
 
 // Opens a checkpoint; reads and checks everything that can be checked without computing.
 std::unique_ptr<Engine> open_engine(const EngineOptions& options);

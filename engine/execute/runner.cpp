@@ -1,5 +1,6 @@
 #include "engine/execute/runner.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace assay::engine {
@@ -11,11 +12,24 @@ Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend,
       layers_(checkpoint, backend, preparer, resident_bytes),
       decoder_(checkpoint.config(), backend) {}
 
+// A slice at a time leaves the process's memory before the next is read.
+void Runner::check_by_rows(const TensorView& table) const {
+  constexpr int64_t kRows = 4096;
+  for (int64_t row = 0; row < table.rows(); row += kRows) {
+    if (table.scale) return checkpoint_.check_values(table);  // slices would cut scale blocks
+    TensorView slice = table;
+    slice.shape[0] = std::min(kRows, table.rows() - row);
+    slice.data += row * table.cols() * dtype_bytes(table.dtype);
+    checkpoint_.check_values(slice);
+    checkpoint_.release_pages(slice);
+  }
+}
+
 ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass,
                       model::KvPool& pool, const LayerHook& hook) {
   const TensorView& table = checkpoint_.weights().embedding;
   if (!embedding_checked_) {
-    checkpoint_.check_values(table);
+    check_by_rows(table);
     embedding_checked_ = true;
   }
   const ops::Rows x = model::matrix(hidden_, static_cast<int64_t>(ids.size()), config().hidden);

@@ -39,6 +39,8 @@ class Runner {
   model::KvPool make_pool(int64_t slots, int extra_layers = 0) const;
 
  private:
+  void check_by_rows(const TensorView& table) const;
+
   const Checkpoint& checkpoint_;
   const ops::Backend& backend_;
   LayerStore layers_;

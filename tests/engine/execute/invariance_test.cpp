@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "base/error.h"
@@ -290,6 +291,94 @@ std::vector<Parameter> parameters() {
 INSTANTIATE_TEST_SUITE_P(Random, Invariance, testing::ValuesIn(parameters()), [](const auto& p) {
   return std::get<0>(p.param) + "_" + std::to_string(std::get<1>(p.param));
 });
+
+std::string with_context(std::string config, int64_t context) {
+  const std::string key = "\"max_position_embeddings\":";
+  const size_t at = config.find(key);
+  EXPECT_NE(at, std::string::npos);
+  const size_t digits = at + key.size();
+  return config.replace(digits, config.find_first_not_of("0123456789", digits) - digits,
+                        std::to_string(context));
+}
+
+// Sixteen thousand tokens of one text, far beyond YaRN's original context, in one pass, in passes
+// that keep the ancestors' latents, and in passes that recompute some of them.
+TEST(LongContext, SixteenThousandTokensCutDifferently) {
+  TemporaryDirectory directory;
+  test::RandomModel model = test::random_model("deepseek_v3", 2);
+  model.config_json = with_context(model.config_json, 20000);
+  test::write_checkpoint(directory.path(), model);
+  SCOPED_TRACE(test::describe(model));
+  const Checkpoint checkpoint = Checkpoint::open(directory.path());
+  Random random(1);
+  std::vector<TokenId> text;
+  for (int i = 0; i < 16384; ++i) {
+    text.push_back(static_cast<TokenId>(random.below(static_cast<uint64_t>(checkpoint.config().vocabulary))));
+  }
+  const TokenSpan tokens(text);
+  const ScoreRequest request[] = {{tokens.first(1), tokens.subspan(1)}};
+  Bench bench(checkpoint, numerics_of_weights(checkpoint.tensors()), 2);
+  const ScoreResult whole = score(bench, request, {20000, 20000, 1 << 20}).results[0];
+  expect_same(score(bench, request, {6000, 20000, 1 << 20}).results[0], whole);
+  expect_same(score(bench, request, {9001, 5003, 1 << 20}).results[0], whole);
+}
+
+// The smallest budget that is accepted streams; a larger one does not; what is too small says so.
+TEST(Memory, BudgetDecidesAboutStreaming) {
+  TemporaryDirectory directory;
+  test::RandomModel model = test::random_model("qwen3", 1);
+  test::write_checkpoint(directory.path(), model);
+  const Material material = random_material(3, 10);
+  EngineOptions options;
+  options.model = directory.path();
+  options.require_tokenizer = false;
+  options.threads = 2;
+  std::optional<std::vector<ScoreResult>> streamed, resident;
+  for (size_t bytes = 1 << 10; !resident; bytes += bytes / 16) {
+    options.memory_bytes = bytes;
+    try {
+      const auto engine = open_engine(options);
+      const PlanSummary plan = engine->plan(material.scores);
+      auto& results = plan.streamed ? streamed : resident;
+      ASSERT_FALSE(plan.streamed && resident);
+      if (results) continue;
+      Scores sink(material.scores.size());
+      engine->score(material.scores, sink);
+      results = sink.results;
+    } catch (const Error& e) {
+      ASSERT_EQ(e.kind(), ErrorKind::resource) << e.what();
+      ASSERT_FALSE(streamed || resident) << "more memory, but refused: " << e.what();
+    }
+  }
+  ASSERT_TRUE(streamed) << test::describe(model);
+  for (size_t i = 0; i < material.scores.size(); ++i) expect_same((*streamed)[i], (*resident)[i]);
+}
+
+// A dry run knows what the engine will compute; weights are not needed.
+TEST(Memory, PlanFromTheConfigurationAlone) {
+  TemporaryDirectory directory;
+  test::write_checkpoint(directory.path(), test::random_model("deepseek_v3", 1));
+  const Material material = random_material(4, 10);
+  EngineOptions options;
+  options.model = directory.path();
+  options.require_tokenizer = false;
+  options.pass_tokens = 64;
+  Scores sink(material.scores.size());
+  const auto engine = open_engine(options);
+  const PlanSummary planned = engine->plan(material.scores);
+  engine->score(material.scores, sink);
+  EXPECT_EQ(engine->statistics().tokens_computed, planned.tokens_computed);
+  EXPECT_EQ(engine->statistics().tokens_asked, planned.tokens_asked);
+  EXPECT_EQ(sink.commits, static_cast<int>(planned.passes));
+  EXPECT_LT(planned.distinct_requests, planned.requests);
+  for (const auto& entry : fs::directory_iterator(directory.path())) {
+    if (entry.path().extension() == ".safetensors") fs::remove(entry.path());
+  }
+  const PlanSummary dry = plan_scores(options, material.scores);
+  EXPECT_EQ(dry.tokens_computed, planned.tokens_computed);
+  EXPECT_EQ(dry.passes, planned.passes);
+  EXPECT_EQ(dry.scored_positions, planned.scored_positions);
+}
 
 TEST(Requests, BadOnesAreNamed) {
   TemporaryDirectory directory;
