@@ -84,6 +84,11 @@ int run_command_line(int argc, char** argv) {
   add_compare(app, session);
   add_table(app, session);
   add_report(app, session);
+  add_series(app, session);
+  add_gate(app, session);
+  add_explain(app, session);
+  add_export(app, session);
+  add_manage_store(app, session);
   add_inspect(app, session);
   add_score(app, session);
   add_generate(app, session);

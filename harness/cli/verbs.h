@@ -44,6 +44,11 @@ void add_compare(CLI::App& app, Session& session);
 void add_table(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_data(CLI::App& app, Session& session);
+void add_series(CLI::App& app, Session& session);
+void add_gate(CLI::App& app, Session& session);
+void add_explain(CLI::App& app, Session& session);
+void add_export(CLI::App& app, Session& session);
+void add_manage_store(CLI::App& app, Session& session);  // merge, import, rm, vacuum
 void add_doctor(CLI::App& app, Session& session);
 
 }  // namespace assay::harness
