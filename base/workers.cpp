@@ -11,6 +11,10 @@
 
 namespace assay {
 
+namespace {
+constexpr int kMostThreads = 1024;
+}
+
 int available_processors() {
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
@@ -18,17 +22,17 @@ int available_processors() {
 }
 
 struct Workers::Arena {
-  // More threads than processors are allowed: results do not depend on the number.
-  tbb::global_control limit;
   tbb::task_arena arena;
-  explicit Arena(int threads)
-      : limit(tbb::global_control::max_allowed_parallelism,
-              static_cast<size_t>(std::max(threads, available_processors()))),
-        arena(threads) {}
+  explicit Arena(int threads) : arena(threads) {
+    // More threads than processors are allowed: results do not depend on the number. One control
+    // for the whole process, since of several the smallest counts.
+    static const tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
+                                           static_cast<size_t>(kMostThreads));
+  }
 };
 
 Workers::Workers(int threads)
-    : threads_(threads > 0 ? threads : available_processors()),
+    : threads_(std::min(kMostThreads, threads > 0 ? threads : available_processors())),
       arena_(std::make_unique<Arena>(threads_)) {}
 Workers::~Workers() = default;
 
