@@ -127,7 +127,8 @@ ExemplarPool::ExemplarPool(const ShotsRule& asked, int k, const std::string& tas
   if (k_ > 0 && rule_->pick == Pick::none) {
     throw_usage("task " + task + " has no exemplars to give", "--shots 0");
   }
-  if (k_ > 0 && rule_->pick != Pick::literal) {
+  bool given = rule_->pick == Pick::literal || rule_->pick == Pick::field;
+  if (k_ > 0 && !given) {
     bool same = rule_->pick == Pick::siblings || rule_->from == scored_split;
     if (!same) {
       std::optional<std::string> only = rule_->across_groups ? std::nullopt : group;
@@ -204,7 +205,7 @@ std::vector<Exemplar> ExemplarPool::candidates(size_t index) const {
   using Pick = ShotsRule::Pick;
   if (rule_->pick == Pick::literal) {
     for (size_t i = 0; i < rule_->literal.size(); ++i) {
-      out.push_back({nullptr, &rule_->literal[i], "literal:" + std::to_string(i)});
+      out.push_back({nullptr, &rule_->literal[i], "literal:" + std::to_string(i), {}});
     }
     return out;
   }
@@ -212,7 +213,8 @@ std::vector<Exemplar> ExemplarPool::candidates(size_t index) const {
   auto pool = by_key_.find(key(document));
   if (pool == by_key_.end()) return out;
   if (rule_->pick == Pick::random) {
-    for (uint32_t j : draws_[index]) out.push_back({pool->second[j], nullptr, pool->second[j]->id});
+    for (uint32_t j : draws_[index])
+      out.push_back({pool->second[j], nullptr, pool->second[j]->id, {}});
     return out;
   }
   for (auto* candidate : pool->second) {
@@ -224,13 +226,13 @@ std::vector<Exemplar> ExemplarPool::candidates(size_t index) const {
     } else if (out.size() > static_cast<size_t>(k_) + 8) {
       break;  // more than k only to replace candidates that equal the document
     }
-    out.push_back({candidate, nullptr, candidate->id});
+    out.push_back({candidate, nullptr, candidate->id, {}});
   }
   return out;
 }
 
 bool ExemplarPool::excluded(size_t index) const {
-  if (!rule_->exclude || k_ == 0 || rule_->pick == ShotsRule::Pick::literal) return false;
+  if (!rule_->exclude || k_ == 0) return false;
   auto pool = by_key_.find(key(scored_[index]));
   if (pool == by_key_.end()) return false;
   size_t count = std::min(pool->second.size(), static_cast<size_t>(k_));

@@ -32,11 +32,12 @@ class PythonSampler {
   std::unique_ptr<Generator> generator_;
 };
 
-// A candidate: a row of the data, or an entry of the task file's literal list.
+// A candidate: a row of the data, an entry of the task file's literal list, or a text.
 struct Exemplar {
   const datasets::Document* document = nullptr;
   const Fields* literal = nullptr;
   std::string id;
+  std::string text;  // a complete shot, instead of document and literal
 };
 
 class ExemplarPool {

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "tasks/answers/latex.h"
 #include "tasks/answers/normalise.h"
 #include "tasks/template.h"
 
@@ -97,6 +99,49 @@ std::string drop_trailing(std::string_view text, const std::string& characters) 
   return std::string(text);
 }
 
+// "FROM=>TO": every FROM becomes TO.
+std::string replace_argument(std::string_view text, const std::string& argument) {
+  size_t arrow = argument.find("=>");
+  if (arrow == std::string::npos || arrow == 0) return std::string(text);
+  return replace_all(text, std::string_view(argument).substr(0, arrow),
+                     std::string_view(argument).substr(arrow + 2));
+}
+
+std::string without_first_lines(std::string_view text, const std::string& count) {
+  for (int lines = std::atoi(count.c_str()); lines > 0; --lines) {
+    size_t end = text.find('\n');
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+  }
+  return std::string(text);
+}
+
+// 0 -> A; texts that are no option number stay.
+std::string option_letter_of(std::string_view text, const std::string&) {
+  bool digit = text.size() == 1 && text[0] >= '0' && text[0] <= '9';
+  return digit ? std::string(1, static_cast<char>('A' + (text[0] - '0'))) : std::string(text);
+}
+
+// MMLU-Redux's correction where it is one option: a letter, or an index; "" else.
+std::string redux_letter(std::string_view text, const std::string&) {
+  if (text.size() != 1) return {};
+  if (text[0] >= 'A' && text[0] <= 'D') return std::string(text);
+  return text[0] >= '0' && text[0] <= '3' ? option_letter_of(text, "") : std::string();
+}
+
+// lm-eval cuts as many code points as *its* prefix has, plus one: in zh and ja this takes the first
+// character of the reasoning, in ru it leaves the space (task-specs 4.3).
+std::string mgsm_lmeval_reasoning(std::string_view answer, const std::string&) {
+  constexpr std::string_view kWide = "：";
+  size_t wide = answer.find(kWide), colon = answer.find(':');
+  if (wide < colon) {
+    size_t position = wide + kWide.size();
+    utf8::decode(answer, position);
+    return std::string(answer.substr(position));
+  }
+  bool russian = answer.starts_with("Пошаговое решение:");
+  return std::string(answer.substr(std::min(colon + (russian ? 1 : 2), answer.size())));
+}
+
 // The inside of the first ``` block (its language word dropped), or the text as it is.
 std::string code_fence(std::string_view text, const std::string&) {
   size_t open = text.find("```");
@@ -129,6 +174,8 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
     {"first_line", false, [](V t, const S&) { return S(t.substr(0, t.find('\n'))); }},
     {"last_line", false,
      [](V t, const S&) { return S(t.substr(t.rfind('\n') + 1)); }},  // npos + 1 is 0
+    {"replace", true, replace_argument},
+    {"without_first_lines", true, without_first_lines},
     // Deletes characters at the end as long as they are in the argument.
     {"drop_trailing", true, drop_trailing},
     // Deletes the argument once, if the text begins or ends with it.
@@ -141,6 +188,18 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
     // What stands before the first occurrence, or everything.
     {"before", true, [](V t, const S& marker) { return S(t.substr(0, t.find(marker))); }},
     {"code_fence", false, code_fence},
+    // What follows the first occurrence, as it is; "" without one.
+    {"after_raw", true,
+     [](V t, const S& marker) {
+       size_t at = t.find(marker);
+       return at == V::npos ? S() : S(t.substr(at + marker.size()));
+     }},
+    {"append", true, [](V t, const S& tail) { return S(t) + tail; }},
+    {"option_letter", false, option_letter_of},
+    {"redux_letter", false, redux_letter},
+    {"last_boxed", false, [](V t, const S&) { return answers::last_boxed(t).value_or(""); }},
+    {"minerva_lmeval", false, [](V t, const S&) { return answers::minerva_lmeval_form(t); }},
+    {"mgsm_lmeval_reasoning", false, mgsm_lmeval_reasoning},
     {"tabs_to_spaces", false, [](V t, const S&) { return replace_all(t, "\t", "    "); }},
     {"question_mark", false, with_question_mark},
     {"hellaswag_clean", false, hellaswag_clean},

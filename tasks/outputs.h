@@ -11,12 +11,12 @@ namespace assay::tasks {
 
 // One scored continuation (task-specs 0.6: S, T, greedy, U, L).
 struct ContinuationScore {
-  double logprob = 0;                    // S: sum over the scored tokens, nats
-  int64_t tokens = 0;                    // T
-  bool greedy = false;                   // every scored token is the arg-max
-  bool boundary_merge = false;           // a token straddles context and continuation
+  double logprob = 0;                         // S: sum over the scored tokens, nats
+  int64_t tokens = 0;                         // T
+  bool greedy = false;                        // every scored token is the arg-max
+  bool boundary_merge = false;                // a token straddles context and continuation
   std::optional<double> uncond_logprob = {};  // U
-  std::optional<double> whole_loss = {};      // L: mean NLL over all tokens of context + continuation
+  std::optional<double> whole_loss = {};  // L: mean NLL over all tokens of context + continuation
 };
 
 enum class Finish { stop, eos, length };

@@ -91,12 +91,33 @@ Task Task::open(const Catalog& catalog, const Selection& selection) {
   std::optional<std::string> group;
   if (!selection.group.empty()) group = selection.group;
   state.scored = datasets::load_split(*file.data, selection.data_root, file.split, group);
+  state.warnings = state.scored.warnings;
+  state.sources = state.scored.files;
+  for (const JoinedField& field : file.joined) {
+    datasets::Split split =
+        datasets::load_split(*file.data, selection.data_root, field.split, group);
+    for (const Document& document : split.documents) {
+      auto value = document.fields.find(field.field);
+      if (value != document.fields.end()) state.joined[field.name][document.group] = value->second;
+    }
+    state.sources.insert(state.sources.end(), split.files.begin(), split.files.end());
+  }
+  if (!file.only.empty() || !file.except_rows.empty()) {
+    std::erase_if(state.scored.documents, [&](const Document& document) {
+      if (std::count(file.except_rows.begin(), file.except_rows.end(), document.source_index) > 0) {
+        return true;
+      }
+      Fields fields = state.fields(document);
+      return std::any_of(file.only.begin(), file.only.end(), [&](const auto& condition) {
+        const auto& [field, values] = condition;
+        return std::find(values.begin(), values.end(), fields.text(field)) == values.end();
+      });
+    });
+  }
   const std::vector<Document>& documents = state.scored.documents;
   if (documents.empty()) {
     throw_bad_input("split " + file.split + " has no documents", selection.task);
   }
-  state.warnings = state.scored.warnings;
-  state.sources = state.scored.files;
 
   int k = selection.shots.value_or(file.shots.k);
   if (k < 0) throw_usage("--shots must not be negative");

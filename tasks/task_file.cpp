@@ -66,9 +66,17 @@ std::vector<DerivedField> read_fields(json::Value value) {
       if (json::Value literal = keys.optional("value"); literal.exists()) {
         field.literal = literal_value(literal);
       }
+      std::string split = keys.text("split");
+      if (!split.empty()) {
+        field.split_at = keys.text("at");
+        field.value = Template(split, keys.where("split"));
+        if (field.split_at->empty()) rule.fail("\"at\" is missing");
+      }
       keys.finish();
-      if (field.literal.has_value() != field.each.empty()) {
-        rule.fail("expected a template, {\"each\", \"render\"} or {\"value\"}");
+      int kinds = field.literal.has_value() + !field.each.empty() + !split.empty();
+      if (kinds != 1) {
+        rule.fail(
+            "expected a template, {\"each\", \"render\"}, {\"split\", \"at\"} or {\"value\"}");
       }
     }
     fields.push_back(std::move(field));
@@ -84,6 +92,7 @@ constexpr std::array kPicks{
     std::pair<std::string_view, ShotsRule::Pick>{"hash", ShotsRule::Pick::hash},
     std::pair<std::string_view, ShotsRule::Pick>{"siblings", ShotsRule::Pick::siblings},
     std::pair<std::string_view, ShotsRule::Pick>{"random", ShotsRule::Pick::random},
+    std::pair<std::string_view, ShotsRule::Pick>{"field", ShotsRule::Pick::field},
 };
 
 ShotsRule read_shots(json::Value value) {
@@ -105,6 +114,7 @@ ShotsRule read_shots(json::Value value) {
       rule.literal.push_back(std::move(fields));
     });
   }
+  rule.field = keys.text("field");
   rule.within = keys.text("within");
   rule.across_groups = keys.boolean("across_groups", false);
   rule.predecessors = keys.boolean("predecessors", false);
@@ -123,6 +133,7 @@ ShotsRule read_shots(json::Value value) {
   if (needs_split && rule.from.empty()) value.fail("\"from\" must name the split of the exemplars");
   if (rule.pick == Pick::rows && rule.rows.empty()) value.fail("\"rows\" is missing");
   if (rule.pick == Pick::literal && rule.literal.empty()) value.fail("\"list\" is missing");
+  if (rule.pick == Pick::field && rule.field.empty()) value.fail("\"field\" is missing");
   if (rule.k < 0) value.fail("\"k\" must not be negative");
   return rule;
 }
@@ -323,6 +334,22 @@ std::shared_ptr<const TaskFile> parse_task_file(json::Document merged, const std
   file->data = datasets::DatasetSpec::parse(keys.required("data"), file->name);
   file->split = std::string(keys.required("split").string());
   file->fields = read_fields(keys.optional("fields"));
+  if (json::Value joined = keys.optional("join_split"); joined.exists()) {
+    joined.for_each_member([&](std::string_view name, json::Value rule) {
+      KeyReader from(rule);
+      file->joined.push_back({std::string(name), std::string(from.required("split").string()),
+                              std::string(from.required("field").string())});
+      from.finish();
+    });
+  }
+  if (json::Value rows = keys.optional("except_rows"); rows.exists()) {
+    rows.for_each_element([&](json::Value row) { file->except_rows.push_back(row.integer()); });
+  }
+  if (json::Value only = keys.optional("only"); only.exists()) {
+    only.for_each_member([&](std::string_view field, json::Value values) {
+      file->only[std::string(field)] = values.strings();
+    });
+  }
   if (json::Value group_fields = keys.optional("group_fields"); group_fields.exists()) {
     group_fields.for_each_member([&](std::string_view field, json::Value groups) {
       groups.for_each_member([&](std::string_view group, json::Value text) {

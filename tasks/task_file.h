@@ -27,8 +27,13 @@ struct DerivedField {
   std::string name;
   std::string each;  // name of a list, or ""
   Template value;    // sees {{text}}, {{letter}}, {{number}} of the element with `each`
-  std::string literal_list_where;
-  std::optional<FieldValue> literal;  // a constant
+  std::optional<FieldValue> literal;    // a constant
+  std::optional<std::string> split_at;  // the value's pieces, a list
+};
+
+// A field of the only document that another split has for the group.
+struct JoinedField {
+  std::string name, split, field;
 };
 
 // Which exemplars stand before the query (task-specs 0.3, 0.12).
@@ -41,12 +46,14 @@ struct ShotsRule {
     hash,      // `from` in order of SHA-256("{task}/{seed}/{position}")
     siblings,  // the other documents of the document's own cluster, file order
     random,    // drawn anew for each document as lm-eval does
+    field,     // complete texts in a list field of the document
   };
   Pick pick = Pick::none;
   int k = 0;
   std::string from;  // split
   std::vector<int64_t> rows;
   std::vector<Fields> literal;
+  std::string field;            // pick field
   std::string within;           // field that must be equal in document and exemplar; "" = none
   bool across_groups = false;   // the pool is the whole split, not only the document's group
   bool predecessors = false;    // siblings: only those before the document
@@ -98,6 +105,10 @@ class TaskFile {
   std::optional<datasets::DatasetSpec> data;
   std::string split;
   std::vector<DerivedField> fields;
+  std::vector<JoinedField> joined;
+  // Only documents whose fields have one of the values are scored (or counted).
+  std::map<std::string, std::vector<std::string>> only;
+  std::vector<int64_t> except_rows;  // positions that are not scored
   // field -> group -> value; "*" stands for every other group.
   std::map<std::string, std::map<std::string, std::string>> group_fields;
 

@@ -92,6 +92,16 @@ void cut_query(const Fitter& fitter, const std::string& beginning, std::string& 
 
 }  // namespace
 
+static std::vector<std::string> split_text(const std::string& text, const std::string& at) {
+  std::vector<std::string> pieces;
+  for (size_t start = 0;;) {
+    size_t end = text.find(at, start);
+    pieces.push_back(text.substr(start, end - start));
+    if (end == std::string::npos) return pieces;
+    start = end + at.size();
+  }
+}
+
 Option make_option(const std::string& text, bool lead_space) {
   Option option;
   option.continuation = (lead_space ? " " : "") + text;
@@ -110,6 +120,9 @@ void Task::State::set_group_fields(Fields& fields, const std::string& group) con
     if (it == by_group.end()) it = by_group.find("*");
     if (it != by_group.end()) fields.set(field, it->second);
   }
+  for (const auto& [field, by_group] : joined) {
+    if (auto it = by_group.find(group); it != by_group.end()) fields.set(field, it->second);
+  }
 }
 
 Fields Task::State::fields(const Document& document) const {
@@ -118,6 +131,8 @@ Fields Task::State::fields(const Document& document) const {
   for (const DerivedField& derived : file->fields) {
     if (derived.literal) {
       fields.set(derived.name, *derived.literal);
+    } else if (derived.split_at) {
+      fields.set(derived.name, split_text(derived.value.render(fields), *derived.split_at));
     } else if (derived.each.empty()) {
       fields.set(derived.name, derived.value.render(fields));
     } else {
@@ -208,11 +223,13 @@ std::string Task::State::answer(const Fields& fields) const {
 
 Option Task::State::gold_answer(const Fields& fields) const {
   if (file->answer.empty()) return {};
-  return make_option(file->answer.render(fields), file->lead_space);
+  std::string text = file->answer.render(fields);
+  return text.empty() ? Option() : make_option(text, file->lead_space);
 }
 
 std::string Task::State::shot(const Exemplar& exemplar) const {
   Fields fields;
+  if (!exemplar.text.empty()) return exemplar.text;
   if (exemplar.literal) {
     if (exemplar.literal->find("shot")) return exemplar.literal->text("shot");
     fields = Fields(exemplar.literal);
@@ -229,9 +246,20 @@ std::vector<Exemplar> Task::State::exemplars_for(size_t i, const Fields& fields)
   const Document& document = this->document(i);
   size_t k = static_cast<size_t>(exemplars->k());
   const ShotsRule& rule = exemplars->rule();
+  if (rule.pick == ShotsRule::Pick::field && k > 0) {
+    const std::vector<std::string>& texts = fields.list(rule.field);
+    for (size_t e = 0; e < std::min(k, texts.size()); ++e) {
+      chosen.push_back({nullptr, nullptr, rule.field + ":" + std::to_string(e), texts[e]});
+    }
+    return chosen;
+  }
   std::string question;  // rendered only if something may be identical
   for (Exemplar& candidate : exemplars->candidates(this->chosen[i])) {
     if (chosen.size() == k) break;
+    if (candidate.literal && !rule.within.empty() &&
+        candidate.literal->text(rule.within) != fields.text(rule.within)) {
+      continue;
+    }
     if (candidate.document && !rule.keep_identical) {
       // lm-eval removes rows that equal the document (and only where it draws one more).
       bool by_content = rule.pick == ShotsRule::Pick::random;

@@ -25,6 +25,7 @@ struct Task::State {
   std::vector<int64_t> doc_numbers;  // of scored.documents, within their group; -1 = excluded
   size_t total = 0;                  // evaluated without `limit`
   std::unique_ptr<ExemplarPool> exemplars;
+  std::map<std::string, std::map<std::string, FieldValue>> joined;  // field -> group -> value
   int64_t max_len = 0;
   std::vector<std::string> metrics;
   std::vector<std::string> warnings;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "tasks/answers/hendrycks.h"
+#include "tasks/answers/latex.h"
 #include "tasks/answers/normalise.h"
 
 namespace assay::tasks::answers {
@@ -17,21 +18,6 @@ std::string letters_of(std::string_view text) {
     if (c >= 'A' && c <= 'F') letters.insert(c);
   }
   return {letters.begin(), letters.end()};
-}
-
-// The inside of the last \boxed{...} whose braces balance.
-std::optional<std::string> last_boxed(std::string_view text) {
-  constexpr std::string_view kBoxed = "\\boxed{";
-  const size_t begin = text.rfind(kBoxed);
-  if (begin == std::string_view::npos) return std::nullopt;
-  int depth = 1;
-  for (size_t i = begin + kBoxed.size(); i < text.size(); ++i) {
-    depth += text[i] == '{' ? 1 : text[i] == '}' ? -1 : 0;
-    if (depth == 0) {
-      return std::string(text.substr(begin + kBoxed.size(), i - begin - kBoxed.size()));
-    }
-  }
-  return std::nullopt;
 }
 
 std::optional<std::string> cloze(std::string_view text) {

@@ -1,19 +1,121 @@
 #include "tasks/answers/functions.h"
 
+#include <re2/re2.h>
+
 #include <array>
 #include <utility>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "tasks/answers/agieval.h"
+#include "tasks/answers/latex.h"
 
 namespace assay::tasks::answers {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, ExtractFunction>, 2> kFunctions{{
+using Found = std::optional<std::string>;
+
+std::string without_commas(std::string text) {
+  std::erase(text, ',');
+  return text;
+}
+
+// MATH (task-specs 4.2): four ways in order, then the first line without marks around it.
+Found math_answer(std::string_view text, const Fields&) {
+  Found found;
+  constexpr std::string_view kOpen = "final answer is $", kClose = "$. I hope",
+                             kIs = "he answer is";
+  if (size_t open = text.find(kOpen); open != std::string_view::npos) {
+    std::string_view rest = text.substr(open + kOpen.size());
+    if (size_t close = rest.find(kClose); close != std::string_view::npos) {
+      found = std::string(rest.substr(0, close));
+    }
+  }
+  if (!found) found = last_boxed(text);
+  if (!found) {
+    if (size_t at = text.rfind(kIs); at != std::string_view::npos) {
+      std::string_view rest = text.substr(at + kIs.size());
+      found = std::string(rest.substr(0, rest.find('\n')));
+    }
+  }
+  if (!found) found = last_match(without_commas(std::string(text)), R"(-?[0-9]*\.?[0-9]+)");
+  if (!found) return found;
+  std::string_view answer = *found;
+  answer = utf8::strip(answer.substr(0, answer.find('\n')));
+  while (answer.starts_with(':')) answer.remove_prefix(1);
+  answer = utf8::strip(answer);
+  while (answer.ends_with('.') || answer.ends_with('/')) answer.remove_suffix(1);
+  return std::string(utf8::strip(answer));
+}
+
+// lm-eval's hendrycks_math: between the first and the last dollar sign, or everything.
+Found between_dollars(std::string_view text, const Fields&) {
+  size_t first = text.find('$'), last = text.rfind('$');
+  if (first == last) return std::string(text);
+  return std::string(text.substr(first + 1, last - first - 1));
+}
+
+// Bengali and Telugu digits as ASCII.
+std::string ascii_digits(std::string_view text) {
+  std::string out;
+  for (size_t position = 0; position < text.size();) {
+    char32_t c = utf8::decode(text, position);
+    if (c >= 0x9E6 && c <= 0x9EF) c = c - 0x9E6 + '0';
+    if (c >= 0xC66 && c <= 0xC6F) c = c - 0xC66 + '0';
+    utf8::append(out, c);
+  }
+  return out;
+}
+
+constexpr const char* kNumber = R"(-?[0-9][0-9,]*(?:\.[0-9]+)?)";
+// Groups of three after '.', ',' or a space, then perhaps decimals.
+constexpr const char* kGroupedNumber =
+    "-?[0-9]{1,3}(?:[.,\u0020\u00A0\u202F][0-9]{3})+\\b(?:[.,][0-9]+)?|-?[0-9]+(?:[.,][0-9]+)?";
+
+Found mgsm_number(std::string_view generated, const Fields& fields) {
+  std::string text = ascii_digits(generated);
+  std::string language = fields.text("group"), head = fields.text("phrase_head");
+  bool grouped = language == "de" || language == "es" || language == "fr" || language == "ru";
+  const char* pattern = grouped ? kGroupedNumber : kNumber;
+  Found found;
+  if (size_t at = text.rfind(head); at != std::string::npos) {
+    found = first_match(std::string_view(text).substr(at + head.size()), pattern);
+  }
+  if (!found) found = last_match(text, pattern);
+  if (!found || !grouped) return found ? Found(without_commas(*found)) : found;
+  std::string number = without_commas(*found);
+  static const re2::RE2 kSeparator("([0-9])[.\u0020\u00A0\u202F]([0-9]{3})(\\D|$)");
+  while (re2::RE2::Replace(&number, kSeparator, "\\1\\2\\3")) {
+  }
+  return number;
+}
+
+Found last_number(std::string_view text, const Fields&) {
+  Found found = last_match(ascii_digits(text), kNumber);
+  return found ? Found(without_commas(*found)) : found;
+}
+
+// CMath (task-specs 4.4): the last number of the line after the first 答案是; fractions stay "a/b".
+Found cmath_number(std::string_view text, const Fields&) {
+  const std::string pattern = R"((-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?))";
+  constexpr std::string_view kHead = "答案是";
+  Found found;
+  if (size_t at = text.find(kHead); at != std::string_view::npos) {
+    std::string_view rest = text.substr(at + kHead.size());
+    found = last_match(rest.substr(0, rest.find('\n')), pattern);
+  }
+  if (!found) found = last_match(text, pattern);
+  return found ? Found(without_commas(*found)) : found;
+}
+
+constexpr std::array kFunctions = std::to_array<std::pair<std::string_view, ExtractFunction>>({
     {"agieval", extract_agieval},
-    {"whole",
-     [](std::string_view text, const Fields&) { return std::optional(std::string(text)); }},
-}};
+    {"math_answer", math_answer},
+    {"between_dollars", between_dollars},
+    {"mgsm_number", mgsm_number},
+    {"last_number", last_number},
+    {"cmath_number", cmath_number},
+});
 
 }  // namespace
 

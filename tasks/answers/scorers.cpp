@@ -4,12 +4,17 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "base/utf8.h"
 #include "tasks/answers/agieval.h"
 #include "tasks/answers/cmrc.h"
 #include "tasks/answers/drop.h"
+#include "tasks/answers/extract.h"
+#include "tasks/answers/hendrycks.h"
+#include "tasks/answers/latex.h"
 #include "tasks/answers/normalise.h"
 #include "tasks/answers/regex.h"
 #include "tasks/key_reader.h"
@@ -84,6 +89,66 @@ double wsc_label(const ScorerInput& input, const Options& options) {
   return same == (input.fields.string("label") == "true") ? 1 : 0;
 }
 
+// BBH: case ignored; for a target "(X)" the first letter of the extract decides.
+double bbh_lenient(const ScorerInput& input, const Options&) {
+  std::string prediction = lower(input.prediction);
+  return any_gold(input, [&](const std::string& gold) {
+    static const re2::RE2 kTarget(R"(\(([A-Z])\))");
+    std::string letter;
+    if (!re2::RE2::FullMatch(gold, kTarget, &letter)) return prediction == lower(gold);
+    std::optional<std::string> first = first_match(input.prediction, R"(\(?([A-Z])\)?)");
+    return first && *first == letter;
+  });
+}
+
+double hendrycks(const ScorerInput& input, const Options&) {
+  return any_gold(input, [&](auto& g) { return hendrycks_equal(input.prediction, g); });
+}
+
+double minerva(const ScorerInput& input, const Options&) {
+  return any_gold(input, [&](auto& g) { return minerva_equal(input.prediction, g); });
+}
+
+double math_numeric(const ScorerInput& input, const Options&) {
+  return any_gold(input, [&](auto& g) { return numerically_equal(input.prediction, g); });
+}
+
+double math_str(const ScorerInput& input, const Options& options) {
+  return std::max(hendrycks(input, options), minerva(input, options));
+}
+
+double math_sym(const ScorerInput& input, const Options& options) {
+  return std::max(math_str(input, options), math_numeric(input, options));
+}
+
+// lm-eval's minerva_math: equal strings, else a symbolic difference of zero (here: numerically).
+double minerva_lmeval(const ScorerInput& input, const Options&) {
+  std::string prediction = minerva_lmeval_form(input.prediction);
+  return any_gold(input, [&](const std::string& gold) {
+    std::string form = minerva_lmeval_form(gold);
+    return prediction == form || numerically_equal(prediction, form);
+  });
+}
+
+// "3/4" is a number too, and so is "20%": 20.
+std::optional<double> number_or_fraction(std::string_view text) {
+  if (text.ends_with('%')) text.remove_suffix(1);
+  size_t slash = text.find('/');
+  std::optional<double> value = parse_number(text.substr(0, slash));
+  if (!value || slash == std::string_view::npos) return value;
+  std::optional<double> divisor = parse_number(text.substr(slash + 1));
+  if (!divisor || *divisor == 0) return std::nullopt;
+  return *value / *divisor;
+}
+
+double cmath_number(const ScorerInput& input, const Options&) {
+  std::optional<double> prediction = number_or_fraction(input.prediction);
+  return any_gold(input, [&](const std::string& gold) {
+    std::optional<double> value = number_or_fraction(gold);
+    return prediction && value && std::abs(*prediction - *value) < 1e-4;
+  });
+}
+
 struct Named {
   std::string_view name;
   Scorer::Function function;
@@ -96,19 +161,27 @@ constexpr std::array kScorers = std::to_array<Named>({
     {"trivia_em", trivia_em},
     {"trivia_f1", trivia_f1},
     {"contains", contains},
-    {"drop_em", [](const ScorerInput& in, const Options&) { return drop_em(in.prediction, in.golds); }},
-    {"drop_f1", [](const ScorerInput& in, const Options&) { return drop_f1(in.prediction, in.golds); }},
-    {"cmrc_em", [](const ScorerInput& in, const Options&) { return cmrc_em(in.prediction, in.golds); }},
-    {"cmrc_f1", [](const ScorerInput& in, const Options&) { return cmrc_f1(in.prediction, in.golds); }},
+    {"drop_em",
+     [](const ScorerInput& in, const Options&) { return drop_em(in.prediction, in.golds); }},
+    {"drop_f1",
+     [](const ScorerInput& in, const Options&) { return drop_f1(in.prediction, in.golds); }},
+    {"cmrc_em",
+     [](const ScorerInput& in, const Options&) { return cmrc_em(in.prediction, in.golds); }},
+    {"cmrc_f1",
+     [](const ScorerInput& in, const Options&) { return cmrc_f1(in.prediction, in.golds); }},
     {"wsc_label", wsc_label},
-    {"agieval_math",
-     [](const ScorerInput& in, const Options&) {
-       return score_agieval_math(in.prediction, in.golds);
-     }},
-    {"agieval",
-     [](const ScorerInput& in, const Options&) {
-       return score_agieval(in.prediction, in.golds, in.fields);
-     }},
+    {"agieval_math", [](const ScorerInput& in,
+                        const Options&) { return score_agieval_math(in.prediction, in.golds); }},
+    {"agieval", [](const ScorerInput& in,
+                   const Options&) { return score_agieval(in.prediction, in.golds, in.fields); }},
+    {"bbh_lenient", bbh_lenient},
+    {"hendrycks", hendrycks},
+    {"minerva", minerva},
+    {"math_numeric", math_numeric},
+    {"math_str", math_str},
+    {"math_sym", math_sym},
+    {"minerva_lmeval", minerva_lmeval},
+    {"cmath_number", cmath_number},
 });
 
 }  // namespace

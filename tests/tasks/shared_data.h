@@ -22,6 +22,7 @@ inline std::string dataset_folder(const std::string& task) {
 }
 
 inline std::optional<std::filesystem::path> shared_datasets(const std::string& task) {
+  if (task == "text") return std::filesystem::path(ASSAY_SOURCE_DIR) / "datasets/sample";
   std::filesystem::path root = std::filesystem::path(ASSAY_SHARED_DIR) / "datasets";
   if (!std::filesystem::exists(root / dataset_folder(task))) return std::nullopt;
   return root;
