@@ -22,7 +22,8 @@ struct SeriesPoint {
   std::optional<int64_t> step, tokens;
   double value = 0;
   std::optional<double> standard_error;
-  double smoothed = 0;  // local-linear fit over the neighbours (window points on each side)
+  double smoothed = 0;  // local-linear fit over the neighbours (window points on each side),
+                        // never outside their range
 };
 
 struct Series {

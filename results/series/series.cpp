@@ -72,7 +72,9 @@ void finish(Series& series, const SeriesOptions& options) {
     const size_t begin = i > options.window ? i - options.window : 0;
     const size_t end = std::min(x.size(), i + options.window + 1);
     const std::span<const double> wx(x.data() + begin, end - begin), wy(y.data() + begin, end - begin);
-    series.points[i].smoothed = least_squares(wx, wy).at(x[i]);
+    // A line through a steep climb overshoots; no score lies outside those it was drawn through.
+    const auto [low, high] = std::minmax_element(wy.begin(), wy.end());
+    series.points[i].smoothed = std::clamp(least_squares(wx, wy).at(x[i]), *low, *high);
   }
   const size_t last = std::min(options.last, x.size());
   const std::span<const double> tail_x(x.data() + x.size() - last, last),
