@@ -114,6 +114,7 @@ class Writer {
   Writer& value(uint64_t number);
   Writer& value(int number) { return value(static_cast<int64_t>(number)); }
   Writer& value(unsigned number) { return value(static_cast<uint64_t>(number)); }
+  Writer& value(const std::optional<double>& number);  // null where there is none
   Writer& value(Value other);  // a copy of a value read elsewhere
   Writer& null();
   template <class T>

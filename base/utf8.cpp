@@ -165,4 +165,10 @@ size_t display_width(std::string_view s) {
   return width;
 }
 
+std::string padded(std::string s, size_t width) {
+  const size_t columns = display_width(s);
+  if (columns < width) s.append(width - columns, ' ');
+  return s;
+}
+
 }  // namespace assay::utf8

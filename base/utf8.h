@@ -43,5 +43,7 @@ std::string printable(std::string_view s);
 
 // Columns that `s` takes in a terminal (East Asian wide characters take two, combining marks none).
 size_t display_width(std::string_view s);
+// `s` with spaces behind it up to `width` columns; longer text is left as it is.
+std::string padded(std::string s, size_t width);
 
 }  // namespace assay::utf8

@@ -48,12 +48,6 @@ std::vector<datasets::DatasetSpec> asked_specs(const Options& options) {
   return specs;
 }
 
-std::string padded(std::string text, size_t width) {
-  const size_t have = utf8::display_width(text);
-  if (have < width) text.append(width - have, ' ');
-  return text;
-}
-
 std::string rows_text(int64_t rows) { return rows < 0 ? "?" : std::to_string(rows); }
 
 void list_json(const std::vector<datasets::DatasetSpec>& specs, const fs::path& root) {
@@ -88,7 +82,7 @@ void list(const Options& options) {
       splits += (splits.empty() ? "" : "  ") + std::string(split.present ? "+" : "-") + split.name +
                 " " + rows_text(split.expected_rows);
     }
-    std::cout << padded(now.task, 16) << padded(now.licence, 30) << splits << '\n';
+    std::cout << utf8::padded(now.task, 16) << utf8::padded(now.licence, 30) << splits << '\n';
     if (!options.verbose) continue;
     std::cout << "    from " << now.home << '\n';
     if (!now.note.empty()) std::cout << "    " << now.note << '\n';
@@ -111,7 +105,7 @@ void verify(const Options& options, Session& session) {
                                                           : "BAD";
       if (result.state == State::missing && !options.verbose) continue;
       if (result.state == State::bad) session.exit_code = static_cast<int>(ErrorKind::bad_input);
-      std::cout << padded(word, 9) << padded(spec.task(), 16) << result.what
+      std::cout << utf8::padded(word, 9) << utf8::padded(spec.task(), 16) << result.what
                 << (result.detail.empty() ? "" : ": " + result.detail) << '\n';
     }
   }
@@ -148,7 +142,7 @@ void fetch(const Options& options) {
     const auto files = datasets::fetch(spec, root, how);
     if (how.progress) std::fprintf(stderr, "\r\x1b[K");
     for (const auto& file : files) {
-      std::cout << padded(file.state == State::present   ? "present"
+      std::cout << utf8::padded(file.state == State::present   ? "present"
                           : file.state == State::fetched ? "fetched"
                                                          : "would fetch",
                           13)

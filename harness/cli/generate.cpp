@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "harness/cli/engine_options.h"
 #include "harness/cli/id_lists.h"
+#include "harness/cli/ordered_lines.h"
 #include "harness/cli/verbs.h"
 
 namespace assay::harness {
@@ -53,10 +54,9 @@ Line parse_line(const json::Value& in, size_t number, const engine::Engine& engi
   return line;
 }
 
-// Prints each text as soon as it is finished, in the order of the prompts.
-class OrderedPrinter final : public engine::GenerateSink {
+class Printer final : public engine::GenerateSink {
  public:
-  explicit OrderedPrinter(const std::vector<Line>& lines) : lines_(lines), ready_(lines.size()) {}
+  explicit Printer(const std::vector<Line>& lines) : lines_(lines), out_(lines.size()) {}
 
   void on_generate(engine::GenerateResult&& result) override {
     json::Writer out;
@@ -72,17 +72,12 @@ class OrderedPrinter final : public engine::GenerateSink {
     out.member("finish", engine::finish_reason_name(result.finish))
         .member("logprob", result.logprob)
         .end_object();
-    ready_[result.index] = out.take();
-    while (next_ < ready_.size() && !ready_[next_].empty()) {
-      std::cout << ready_[next_] << '\n' << std::flush;
-      ready_[next_++] = {};
-    }
+    out_.put(result.index, out.take());
   }
 
  private:
   const std::vector<Line>& lines_;
-  std::vector<std::string> ready_;
-  size_t next_ = 0;
+  OrderedLines out_;
 };
 
 void generate(const Options& options) {
@@ -99,9 +94,9 @@ void generate(const Options& options) {
     requests.push_back(line.request);
     requests.back().prompt = line.prompt;
   }
-  OrderedPrinter printer(lines);
+  Printer printer(lines);
   engine->generate(requests, printer);
-  if (options.engine.options(options.model).speculate_mtp) {
+  if (engine_options.speculate_mtp) {
     const engine::EngineStatistics statistics = engine->statistics();
     std::cerr << "drafted " << statistics.drafted << " tokens, accepted " << statistics.accepted
               << '\n';

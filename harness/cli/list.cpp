@@ -26,17 +26,11 @@ tasks::Catalog open_catalog(const Options& options) {
   return catalog;
 }
 
-std::string padded(std::string text, size_t width) {
-  const size_t have = utf8::display_width(text);
-  if (have < width) text.append(width - have, ' ');
-  return text;
-}
-
 void print_card(const tasks::VariantInfo& variant) {
   const auto part = [](const char* name, const std::vector<std::string>& lines) {
     for (const auto& text : lines) std::cout << "      " << name << ": " << text << '\n';
   };
-  std::cout << "    " << padded(variant.name, 10) << ' ' << variant.summary << '\n';
+  std::cout << "    " << utf8::padded(variant.name, 10) << ' ' << variant.summary << '\n';
   part("published", variant.card.published);
   part("inferred", variant.card.inferred);
   part("default", variant.card.defaults);
@@ -72,7 +66,7 @@ void list_tasks(const Options& options) {
     for (const auto& variant : task.variants) {
       variants += (variants.empty() ? "" : " ") + variant.name;
     }
-    std::cout << "  " << padded(task.name, 16) << padded(task.title, 24) << variants << '\n';
+    std::cout << "  " << utf8::padded(task.name, 16) << utf8::padded(task.title, 24) << variants << '\n';
     if (options.verbose) {
       for (const auto& variant : task.variants) print_card(variant);
     }
@@ -83,7 +77,7 @@ void list_suites(const Options& options) {
   for (const tasks::SuiteInfo& suite : open_catalog(options).suites()) {
     std::string names;
     for (const auto& choice : suite.tasks) names += " " + choice.task;
-    std::cout << padded(suite.name, 16) << suite.title;
+    std::cout << utf8::padded(suite.name, 16) << suite.title;
     if (suite.limit > 0) std::cout << " (at most " << suite.limit << " documents a task)";
     std::cout << '\n';
     if (options.verbose) std::cout << "   " << names << '\n';

@@ -1,14 +1,13 @@
 // assay score: log-probabilities of continuations, JSON lines in, JSON lines out.
 #include <CLI/CLI.hpp>
-#include <deque>
-#include <iostream>
+#include <filesystem>
 #include <memory>
-#include <optional>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "harness/cli/engine_options.h"
 #include "harness/cli/id_lists.h"
+#include "harness/cli/ordered_lines.h"
 #include "harness/cli/verbs.h"
 
 namespace assay::harness {
@@ -27,26 +26,24 @@ struct Line {
   std::vector<TokenId> context, continuation;
 };
 
-bool is_text(const json::Value& value) { return value.is_string(); }
-
 Line parse_line(const json::Value& in, engine::Engine& engine, bool has_tokenizer,
                 engine::BoundaryPolicy policy) {
   Line line;
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value context = in.at("context"), continuation = in.at("continuation");
   const int64_t vocabulary = engine.capabilities().vocabulary_size;
-  if (!has_tokenizer && (is_text(context) || is_text(continuation))) {
+  if (!has_tokenizer && (context.is_string() || continuation.is_string())) {
     in.fail("has text, but the checkpoint has no tokenizer.json", "give lists of token ids");
   }
-  if (is_text(context) && is_text(continuation)) {
+  if (context.is_string() && continuation.is_string()) {
     auto pair =
         engine::encode_pair(engine.tokenizer(), context.string(), continuation.string(), policy);
     line.context = std::move(pair.context_ids);
     line.continuation = std::move(pair.continuation_ids);
   } else {
-    line.context = is_text(context) ? engine::encode_prompt(engine.tokenizer(), context.string())
+    line.context = context.is_string() ? engine::encode_prompt(engine.tokenizer(), context.string())
                                     : read_ids(context, vocabulary);
-    line.continuation = is_text(continuation) ? engine.tokenizer().encode(continuation.string())
+    line.continuation = continuation.is_string() ? engine.tokenizer().encode(continuation.string())
                                               : read_ids(continuation, vocabulary);
   }
   // An empty context scores the ids from the second one on.
@@ -75,28 +72,20 @@ std::string render(const Line& line, const engine::ScoreResult& result) {
   return out.take();
 }
 
-// Prints results in the order of the requests, as soon as all before them are there.
-class OrderedPrinter final : public engine::ScoreSink {
+class Printer final : public engine::ScoreSink {
  public:
-  OrderedPrinter(const std::vector<Line>& lines, const std::vector<size_t>& scored)
-      : lines_(lines), scored_(scored), ready_(lines.size()) {}
+  Printer(const std::vector<Line>& lines, const std::vector<size_t>& scored, OrderedLines& out)
+      : lines_(lines), scored_(scored), out_(out) {}
 
   void on_score(engine::ScoreResult&& result) override {
-    put(scored_[result.index], render(lines_[scored_[result.index]], result));
-  }
-  void put(size_t line, std::string text) {
-    ready_[line] = std::move(text);
-    while (next_ < ready_.size() && !ready_[next_].empty()) {
-      std::cout << ready_[next_] << '\n';
-      ready_[next_++] = {};
-    }
+    const size_t number = scored_[result.index];
+    out_.put(number, render(lines_[number], result));
   }
 
  private:
   const std::vector<Line>& lines_;
   const std::vector<size_t>& scored_;
-  std::vector<std::string> ready_;
-  size_t next_ = 0;
+  OrderedLines& out_;
 };
 
 void score(const Options& options) {
@@ -114,12 +103,12 @@ void score(const Options& options) {
   });
   std::vector<engine::ScoreRequest> requests;
   std::vector<size_t> scored;
-  OrderedPrinter printer(lines, scored);
+  OrderedLines out(lines.size());
   for (size_t k = 0; k < lines.size(); ++k) {
     if (lines[k].continuation.empty()) {
       engine::ScoreResult nothing;
       nothing.greedy = true;
-      printer.put(k, render(lines[k], nothing));
+      out.put(k, render(lines[k], nothing));
       continue;
     }
     engine::ScoreRequest request;
@@ -128,6 +117,7 @@ void score(const Options& options) {
     requests.push_back(request);
     scored.push_back(k);
   }
+  Printer printer(lines, scored, out);
   engine->score(requests, printer);
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <fstream>
 #include <memory>
+#include <span>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "base/workers.h"
 #include "harness/evaluation/collector.h"
 #include "harness/evaluation/task_run.h"
+#include "harness/evaluation/task_shelf.h"
 #include "harness/terminal/progress.h"
 #include "tasks/task.h"
 
@@ -73,39 +75,6 @@ results::ModelRecord model_record(const engine::CheckpointInfo& info) {
       .end_object();
   record.details = details.take();
   return record;
-}
-
-// Opens every task of the selection that the model's context allows, with warnings noted.
-std::vector<TaskRun> open_tasks(const tasks::Catalog& catalog,
-                                const std::vector<tasks::TaskChoice>& choices,
-                                const EvaluationOptions& options, int64_t limit,
-                                int64_t context_length) {
-  std::vector<TaskRun> runs;
-  for (const tasks::TaskChoice& choice : choices) {
-    tasks::Selection selection;
-    selection.task = choice.task;
-    selection.variant = choice.variant;
-    selection.group = choice.group;
-    selection.data_root = options.data;
-    if (choice.shots >= 0) selection.shots = choice.shots;
-    if (options.shots) selection.shots = options.shots;
-    selection.limit = limit;
-    selection.limit_first = options.limit_first;
-    selection.seed = options.seed;
-    selection.max_len = options.max_length;
-    tasks::Task task = tasks::Task::open(catalog, selection);
-    if (context_length > 0 && (task.max_len() == 0 || task.max_len() > context_length)) {
-      selection.max_len = context_length;
-      task = tasks::Task::open(catalog, selection);
-    }
-    if (options.strict && !task.warnings().empty()) {
-      throw_bad_input(task.warnings().front(), task.name() + " data",
-                      "without --strict this is a warning");
-    }
-    if (task.size() == 0) throw_bad_input("has no documents to score", task.name());
-    runs.emplace_back(std::move(task));
-  }
-  return runs;
 }
 
 std::string data_digest(const tasks::Task& task) {
@@ -197,11 +166,10 @@ void share_seconds(std::vector<TaskSummary>& tasks, double seconds) {
 
 class ModelEvaluation {
  public:
-  ModelEvaluation(const tasks::Catalog& catalog, const std::vector<tasks::TaskChoice>& choices,
-                  const EvaluationOptions& options, int64_t limit, results::Store& store,
-                  ExecutionPool* pool, ProgressDisplay& display)
-      : catalog_(catalog), choices_(choices), options_(options), limit_(limit), store_(store),
-        pool_(pool), display_(display) {}
+  ModelEvaluation(TaskShelf& shelf, const EvaluationOptions& options, int64_t limit,
+                  results::Store& store, ExecutionPool* pool, ProgressDisplay& display)
+      : shelf_(shelf), options_(options), limit_(limit), store_(store), pool_(pool),
+        display_(display) {}
 
   RunSummary run(const std::string& directory, size_t number, size_t count) {
     const auto started = Clock::now();
@@ -223,8 +191,8 @@ class ModelEvaluation {
     summary.profile = able.profile;
 
     display_.stage("rendering prompts");
-    std::vector<TaskRun> runs =
-        open_tasks(catalog_, choices_, options_, limit_, able.context_length);
+    std::vector<TaskRun> runs;
+    for (const tasks::Task* task : shelf_.open(able.context_length)) runs.emplace_back(*task);
     begin(info, able, summary, runs);
     Workload work = plan(*engine, able, runs);
     execute(*engine, runs, work);
@@ -316,10 +284,9 @@ class ModelEvaluation {
     }
   }
 
-  void finish(const engine::Engine& engine, RunSummary& summary, std::vector<TaskRun>& runs,
+  void finish(const engine::Engine& engine, RunSummary& summary, const std::vector<TaskRun>& runs,
               const Workload& work) {
-    for (size_t k = 0; k < runs.size(); ++k) {
-      TaskRun& run = runs[k];
+    for (const TaskRun& run : runs) {
       if (!run.finished_before) {
         store_.finish_evaluation(run.evaluation, aggregate_rules(run.task));
       }
@@ -335,13 +302,8 @@ class ModelEvaluation {
       task.tokens_generated = run.tokens_generated;
       task.resumed = run.resumed;
       task.warnings = run.task.warnings();
-      if (!run.finished_before) {
-        std::vector<engine::ScoreRequest> own;
-        for (size_t r = 0; r < work.score.size(); ++r) {
-          if (work.score_references[r].task == static_cast<int32_t>(k)) own.push_back(work.score[r]);
-        }
-        if (!own.empty()) task.tokens_computed = engine.plan(own).tokens_computed;
-      }
+      const auto own = std::span(work.score).subspan(run.first_score, run.scores);
+      if (!own.empty()) task.tokens_computed = engine.plan(own).tokens_computed;
       task.aggregates = store_.aggregates(run.evaluation);
       for (const auto& aggregate : task.aggregates) {
         task.errors = std::max(task.errors, aggregate.errors);
@@ -356,8 +318,7 @@ class ModelEvaluation {
     share_seconds(summary.tasks, summary.engine.seconds);
   }
 
-  const tasks::Catalog& catalog_;
-  const std::vector<tasks::TaskChoice>& choices_;
+  TaskShelf& shelf_;
   const EvaluationOptions& options_;
   const int64_t limit_;
   results::Store& store_;
@@ -385,17 +346,16 @@ std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
   const int64_t limit = options.limit > 0 ? options.limit : catalog.suite_limit(options.tasks);
 
   // Everything that can be wrong with the selection is found before a checkpoint is opened.
+  TaskShelf shelf(catalog, choices, options, limit);
   bool executes = false;
-  for (const TaskRun& run : open_tasks(catalog, choices, options, limit, 0)) {
-    executes |= run.task.executes();
-  }
+  for (const tasks::Task* task : shelf.open(0)) executes |= task->executes();
   std::unique_ptr<ExecutionPool> pool;
   if (executes) pool = std::make_unique<ExecutionPool>(options.sandbox, options.sandbox_workers);
 
   results::Store store = results::Store::open(options.store, results::Store::Access::write);
   std::vector<RunSummary> summaries;
   for (size_t k = 0; k < models.size(); ++k) {
-    ModelEvaluation evaluation(catalog, choices, options, limit, store, pool.get(), display);
+    ModelEvaluation evaluation(shelf, options, limit, store, pool.get(), display);
     summaries.push_back(evaluation.run(models[k], k + 1, models.size()));
   }
   return summaries;

@@ -52,7 +52,6 @@ struct TaskSummary {
   double seconds = 0;            // share of the engine's time by computed and generated tokens
   bool resumed = false;          // some or all of it was in the store already
   std::vector<std::string> warnings;
-  std::vector<std::string> notes;  // diagnostics that are not negligible
 };
 
 struct RunSummary {
@@ -67,6 +66,5 @@ struct RunSummary {
 // current pass, commits, and throws a resource error that says how to resume.
 std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
                                  const EvaluationOptions& options, ProgressDisplay& display);
-
 
 }  // namespace assay::harness

@@ -251,6 +251,7 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
   for (const auto& state : states) by_position[state.position] = &state;
   const Drafter drafter(run, number, tokenizer, policy);
   run.items.resize(run.task.size());
+  run.first_score = work.score.size();
 
   // Rendering and tokenising run in parallel, a slice of documents at a time to bound memory.
   constexpr size_t kSlice = 4096;
@@ -334,6 +335,7 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
     }
     store.commit();
   }
+  run.scores = work.score.size() - run.first_score;
 }
 
 }  // namespace assay::harness

@@ -50,16 +50,17 @@ struct Item {
 };
 
 struct TaskRun {
-  tasks::Task task;
+  const tasks::Task& task;
   results::EvaluationId evaluation{};
   std::vector<Item> items;
   bool finished_before = false;  // nothing to do: the store has it all
   bool resumed = false;
+  size_t first_score = 0, scores = 0;  // its stretch of Workload::score
   int64_t requests = 0;
   uint64_t tokens_asked = 0, tokens_generated = 0;
   int64_t documents_done = 0, errors = 0;
   double metric_sum = 0, metric_weight = 0;  // running mean of the primary metric
-  explicit TaskRun(tasks::Task t) : task(std::move(t)) {}
+  explicit TaskRun(const tasks::Task& t) : task(t) {}  // the task must outlive the run
 };
 
 // The engine requests of all tasks, with their tokens. Spans point into `tokens`.

@@ -26,12 +26,6 @@ double seconds_since(Clock::time_point t) {
   return std::chrono::duration<double>(Clock::now() - t).count();
 }
 
-std::string padded(std::string text, size_t width) {
-  const size_t have = utf8::display_width(text);
-  if (have < width) text.append(width - have, ' ');
-  return text;
-}
-
 std::string bar(double fraction, int width) {
   const int full = static_cast<int>(std::clamp(fraction, 0.0, 1.0) * width + 0.5);
   std::string out;
@@ -48,7 +42,7 @@ std::string format(const char* pattern, double value) {
 std::string task_line(const TaskProgress& task, size_t name_width, bool with_bar) {
   const double fraction =
       task.total > 0 ? static_cast<double>(task.done) / static_cast<double>(task.total) : 1;
-  std::string line = "  " + padded(task.name, name_width) + "  ";
+  std::string line = "  " + utf8::padded(task.name, name_width) + "  ";
   if (with_bar) line += bar(fraction, 20) + "  ";
   const std::string total = std::to_string(task.total);
   std::string done = std::to_string(task.done);

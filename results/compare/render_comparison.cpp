@@ -137,18 +137,11 @@ std::string flip_text(const Store& store, const TaskComparison& task, const Flip
 
 void write_estimate(json::Writer& out, const statistics::PairedEstimate& e) {
   out.member("a", e.a).member("b", e.b).member("difference", e.difference);
-  const auto optional = [&](const char* key, const std::optional<double>& value) {
-    out.key(key);
-    if (value)
-      out.value(*value);
-    else
-      out.null();
-  };
-  optional("standard_error", e.standard_error);
-  optional("low", e.interval ? std::optional(e.interval->low) : std::nullopt);
-  optional("high", e.interval ? std::optional(e.interval->high) : std::nullopt);
+  out.member("standard_error", e.standard_error);
+  out.member("low", e.interval ? std::optional(e.interval->low) : std::nullopt);
+  out.member("high", e.interval ? std::optional(e.interval->high) : std::nullopt);
   out.member("interval", std::string(e.interval_method));
-  optional("p", e.p);
+  out.member("p", e.p);
   out.member("test", std::string(e.p_method));
   out.member("above", e.counts.above)
       .member("below", e.counts.below)

@@ -13,15 +13,13 @@
 namespace assay::results {
 namespace {
 
+using detail::aggregate_at;
 using detail::column_text;
+using detail::optional_double;
 
 std::optional<int64_t> optional_integer(const SQLite::Statement& q, int column) {
   if (q.getColumn(column).isNull()) return std::nullopt;
   return q.getColumn(column).getInt64();
-}
-std::optional<double> optional_double(const SQLite::Statement& q, int column) {
-  if (q.getColumn(column).isNull()) return std::nullopt;
-  return q.getColumn(column).getDouble();
 }
 
 std::string run_line(const RunSummary& run) {
@@ -168,21 +166,7 @@ std::vector<EvaluationSummary> list_evaluations(const Store& store, RunId run) {
         e.description.deviations =
             json::Document::parse(column_text(q, 23), "deviations").root().strings();
         e.finished = column_text(q, 24) == "finished";
-        if (e.finished && !q.getColumn(25).isNull()) {
-          AggregateRecord a;
-          a.metric = column_text(q, 25);
-          a.name = column_text(q, 26);
-          a.strata = q.getColumn(27).getInt64();
-          a.value = q.getColumn(28).getDouble();
-          a.standard_error = optional_double(q, 29);
-          a.low = optional_double(q, 30);
-          a.high = optional_double(q, 31);
-          a.interval = column_text(q, 32);
-          a.n = q.getColumn(33).getInt64();
-          a.clusters = q.getColumn(34).getInt64();
-          a.errors = q.getColumn(35).getInt64();
-          e.headline = std::move(a);
-        }
+        if (e.finished && !q.getColumn(25).isNull()) e.headline = aggregate_at(q, 25);
         evaluations.push_back(std::move(e));
       });
   std::sort(evaluations.begin(), evaluations.end(), [](const auto& a, const auto& b) {

@@ -50,16 +50,9 @@ std::string headline_text(const EvaluationSummary& evaluation) {
 void write_aggregate(json::Writer& out, const AggregateRecord& a) {
   out.begin_object();
   out.member("metric", a.metric).member("aggregate", a.name).member("value", a.value);
-  const auto optional = [&](const char* key, const std::optional<double>& value) {
-    out.key(key);
-    if (value)
-      out.value(*value);
-    else
-      out.null();
-  };
-  optional("standard_error", a.standard_error);
-  optional("low", a.low);
-  optional("high", a.high);
+  out.member("standard_error", a.standard_error);
+  out.member("low", a.low);
+  out.member("high", a.high);
   out.member("interval", a.interval)
       .member("documents", a.n)
       .member("clusters", a.clusters)

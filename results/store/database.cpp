@@ -223,6 +223,28 @@ void bind_text(SQLite::Statement& statement, int index, std::string_view bytes) 
   }
 }
 
+std::optional<double> optional_double(const SQLite::Statement& statement, int index) {
+  const auto column = statement.getColumn(index);
+  return column.isNull() ? std::nullopt : std::optional(column.getDouble());
+}
+
+AggregateRecord aggregate_at(const SQLite::Statement& statement, int first) {
+  const auto integer = [&](int index) { return statement.getColumn(first + index).getInt64(); };
+  AggregateRecord out;
+  out.metric = column_text(statement, first);
+  out.name = column_text(statement, first + 1);
+  out.strata = integer(2);
+  out.value = statement.getColumn(first + 3).getDouble();
+  out.standard_error = optional_double(statement, first + 4);
+  out.low = optional_double(statement, first + 5);
+  out.high = optional_double(statement, first + 6);
+  out.interval = column_text(statement, first + 7);
+  out.n = integer(8);
+  out.clusters = integer(9);
+  out.errors = integer(10);
+  return out;
+}
+
 std::string column_text(const SQLite::Statement& statement, int index) {
   return statement.getColumn(index).getString();
 }

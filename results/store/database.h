@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -75,5 +76,9 @@ class Database {
 void bind_text(SQLite::Statement& statement, int index, std::string_view bytes);
 // The bytes of a TEXT or BLOB column, whole.
 std::string column_text(const SQLite::Statement& statement, int index);
+std::optional<double> optional_double(const SQLite::Statement& statement, int index);
+// The columns metric, name, strata, value, standard_error, low, high, interval, n, clusters, errors
+// from `first` on.
+AggregateRecord aggregate_at(const SQLite::Statement& statement, int first);
 
 }  // namespace assay::results::detail

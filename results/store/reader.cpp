@@ -5,17 +5,10 @@
 #include "results/store/writer.h"
 
 namespace assay::results {
-namespace {
 
+using detail::aggregate_at;
 using detail::column_text;
-
-std::optional<double> optional_double(const SQLite::Statement& q, int column) {
-  const SQLite::Column value = q.getColumn(column);
-  if (value.isNull()) return std::nullopt;
-  return value.getDouble();
-}
-
-}  // namespace
+using detail::optional_double;
 
 bool Store::is_finished(EvaluationId evaluation) const {
   bool finished = false;
@@ -123,19 +116,7 @@ std::vector<AggregateRecord> Store::aggregates(EvaluationId evaluation) const {
       "FROM aggregates WHERE evaluation_id = ? ORDER BY metric, name",
       [&](auto& q) { q.bind(1, static_cast<int64_t>(evaluation)); },
       [&](auto& q) {
-        AggregateRecord row;
-        row.metric = column_text(q, 0);
-        row.name = column_text(q, 1);
-        row.strata = q.getColumn(2).getInt64();
-        row.value = q.getColumn(3).getDouble();
-        row.standard_error = optional_double(q, 4);
-        row.low = optional_double(q, 5);
-        row.high = optional_double(q, 6);
-        row.interval = column_text(q, 7);
-        row.n = q.getColumn(8).getInt64();
-        row.clusters = q.getColumn(9).getInt64();
-        row.errors = q.getColumn(10).getInt64();
-        rows.push_back(std::move(row));
+        rows.push_back(aggregate_at(q, 0));
       });
   return rows;
 }
