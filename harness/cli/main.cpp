@@ -31,6 +31,41 @@ void print_error(std::string_view message) {
               nearest.empty() ? "assay --help lists the verbs" : "did you mean \"" + nearest + "\"?");
 }
 
+// CLI11 looks for what is required before it looks at what is unknown, so that a misspelt option is
+// reported as a missing one. The first word that no verb on the way knows, with the nearest known one.
+std::string unknown_option(const std::vector<const CLI::App*>& verbs, int argc, char** argv) {
+  for (int k = 1; k < argc; ++k) {
+    const std::string word(argv[k], 0, std::string_view(argv[k]).find('='));
+    if (word == "--") break;
+    if (word.size() < 3 || !word.starts_with("--")) continue;
+    std::vector<std::string> names;
+    bool known = false;
+    for (const CLI::App* verb : verbs) {
+      for (const CLI::Option* option : verb->get_options()) {
+        known |= option->check_name(word);
+        for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+      }
+    }
+    if (known) continue;
+    const std::vector<std::string_view> views(names.begin(), names.end());
+    const std::string nearest = nearest_word(word, views.data(), views.size());
+    return "there is no option " + word + (nearest.empty() ? "" : ", did you mean " + nearest + "?");
+  }
+  return {};
+}
+
+void print_parse_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  std::string words;
+  std::vector<const CLI::App*> verbs = {&app};
+  while (!verbs.back()->get_subcommands().empty()) {
+    verbs.push_back(verbs.back()->get_subcommands().front());
+    words += verbs.back()->get_name() + " ";
+  }
+  const std::string unknown = unknown_option(verbs, argc, argv);
+  print_error(utf8::printable(unknown.empty() ? error.what() : unknown) + " (see assay " + words +
+              "--help)");
+}
+
 int parse_and_run(CLI::App& app, const Session& session, int argc, char** argv) {
   try {
     if (argc > 1 && argv[1][0] != '-') {
@@ -52,9 +87,7 @@ int parse_and_run(CLI::App& app, const Session& session, int argc, char** argv) 
     std::cout << version.what() << '\n';
     return 0;
   } catch (const CLI::ParseError& error) {
-    const auto verbs = app.get_subcommands();
-    print_error(utf8::printable(error.what()) + " (see assay " +
-                (verbs.empty() ? std::string() : verbs.front()->get_name() + " ") + "--help)");
+    print_parse_error(app, error, argc, argv);
     return static_cast<int>(ErrorKind::usage);
   } catch (const Error& error) {
     print_error(error.what());

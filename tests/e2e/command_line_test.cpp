@@ -45,6 +45,8 @@ TEST(CommandLine, TyposGetSuggestions) {
                2, {"helaswag", "hellaswag"});
   expect_error(assay({"score", "--model", sample_checkpoint(), "--numerics", "fp7"}), 2, {"fp7"});
   expect_error(assay({"run", "--tasks", "mmlu"}), 2, {"--model"});
+  expect_error(assay({"run", "--modle", "x", "--tasks", "mmlu"}), 2, {"--modle", "did you mean --model?"});
+  expect_error(assay({"sandbox", "run", "--wrokers=2", "x.jsonl"}), 2, {"--wrokers", "--workers"});
 }
 
 TEST(CommandLine, WrongPathsAreNamed) {
