@@ -47,7 +47,7 @@ std::string_view numerics_name(Numerics numerics);
 Numerics parse_numerics(std::string_view name);  // throws usage, listing the names
 
 // Which implementation of the op contracts runs; `automatic` is the fastest this processor supports.
-enum class Kernels { automatic, reference, portable, avx2, avx512 };
+enum class Kernels { automatic, reference, portable, avx2, avx512, amx };
 std::string_view kernels_name(Kernels kernels);
 Kernels parse_kernels(std::string_view name);
 // Which kernels this processor can run, and why not the others; `automatic` is left out.

@@ -37,12 +37,13 @@ constexpr std::array<std::pair<Numerics, std::string_view>, 5> kNumerics = {{
     {Numerics::fp8, "fp8"},
     {Numerics::fp8_weights, "fp8-weights"},
 }};
-constexpr std::array<std::pair<Kernels, std::string_view>, 5> kKernels = {{
+constexpr std::array<std::pair<Kernels, std::string_view>, 6> kKernels = {{
     {Kernels::automatic, "auto"},
     {Kernels::reference, "reference"},
     {Kernels::portable, "portable"},
     {Kernels::avx2, "avx2"},
     {Kernels::avx512, "avx512"},
+    {Kernels::amx, "amx"},
 }};
 constexpr std::array<std::pair<FinishReason, std::string_view>, 3> kFinishReasons = {{
     {FinishReason::stop, "stop"},

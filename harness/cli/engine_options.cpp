@@ -28,7 +28,7 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {
                   "checkpoint was trained for")
       ->capture_default_str();
   verb.add_option("--kernels", flags.kernels,
-                  "auto, reference, portable, avx2 or avx512; auto is the\n"
+                  "auto, reference, portable, avx2, avx512 or amx; auto is the\n"
                   "fastest this processor has")
       ->capture_default_str();
   verb.add_option("--threads", flags.threads, "Worker threads; 0: all processors")

@@ -84,10 +84,12 @@ double now() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+constexpr double kSlice = 0.02;  // seconds
+
 // One slice of the limit, 1e9 a second.
 double slice(Limit limit) {
   if (workers().threads() > 1 || limit == Limit::read) {
-    return measure_limit(limit, bench_kernels(), workers(), 0.02);
+    return measure_limit(limit, bench_kernels(), workers(), kSlice);
   }
   const KernelTable& table = kernel_table(bench_kernels());
   const auto busy = limit == Limit::fp32 ? table.busy_fp32 : table.busy_bf16;
@@ -102,23 +104,29 @@ template <class Op>
 void against(benchmark::State& state, Limit limit, double amount, const Op& op) {
   op();
   double seconds = 0, best = 1e30, limit_sum = 0, limit_best = 0;
-  int64_t rounds = 0;
+  int64_t rounds = 0, slices = 0;
   for (auto _ : state) {
-    const double peak = slice(limit);
-    const double start = now();
-    op();
-    const double t = now() - start;
-    state.SetIterationTime(t);
-    seconds += t;
-    best = std::min(best, t);
-    limit_sum += peak;
-    limit_best = std::max(limit_best, peak);
-    ++rounds;
+    limit_sum += slice(limit);
+    ++slices;
+    double spent = 0;
+    int64_t calls = 0;
+    for (; spent < kSlice; ++calls) {  // short ops: as long as the limit was measured
+      const double start = now();
+      op();
+      const double t = now() - start;
+      best = std::min(best, t);
+      spent += t;
+    }
+    state.SetIterationTime(spent / static_cast<double>(calls));
+    seconds += spent;
+    rounds += calls;
+    limit_best = std::max(limit_best, limit_sum / static_cast<double>(slices));
   }
   const double n = static_cast<double>(rounds);
   state.counters["rate"] = amount * n / seconds * 1e-9;
-  state.counters["peak"] = limit_sum / n;
-  state.counters["of_peak"] = amount * n / seconds * 1e-9 / (limit_sum / n);
+  const double peak = limit_sum / static_cast<double>(slices);
+  state.counters["peak"] = peak;
+  state.counters["of_peak"] = amount * n / seconds * 1e-9 / peak;
   state.counters["best_of_best"] = amount / best * 1e-9 / limit_best;
 }
 

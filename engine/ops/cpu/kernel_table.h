@@ -37,6 +37,8 @@ enum class Operand : int { f32, bf16, fp8 };
 inline constexpr int kBlock = 256;
 inline constexpr int kScaledBlock = 128;
 constexpr int block_of(Storage storage) { return storage == Storage::e4m3 ? kScaledBlock : kBlock; }
+// Most columns of a K block of instruction sets that multiply tiles (MatrixProduct).
+inline constexpr int kTileBlock = 1280;
 
 // One K block of one weight panel times all rows of a block of activations.
 struct BlockProduct {
@@ -71,6 +73,26 @@ struct ThinProduct {
   const float* row_scale;       // [rows][blocks] or null
 };
 
+// All of K for the rows and panels of a task, where the instruction set multiplies whole tiles; bf16
+// or e4m3 weights, bf16 or fp8 operands. Same bits for any rows and panels.
+// Activations: K blocks of `block` columns; in each, row tiles of 32; in each, steps of 32 columns;
+// in each, rows 0-15 then 16-31, 64 bytes a row.
+struct MatrixProduct {
+  Storage storage;
+  const uint8_t* weights;       // first panel
+  int64_t panel_bytes;          // from panel to panel
+  int panels;
+  int64_t k;                    // padded to k_multiple
+  const uint8_t* activations;   // first row tile of the first K block
+  int64_t block;                // <= kTileBlock; a multiple of 128 where K has several
+  int64_t block_bytes;          // from K block to K block
+  int rows;
+  float* sums;                  // [panels][sum_rows][panel]
+  int sum_rows;                 // rows padded to 16; the padding is overwritten
+  const float* weight_scale;    // [panels][blocks of 128][panel] or null
+  const float* row_scale;       // [rows][blocks of 128] or null
+};
+
 // Rows of one KV head (query row, head), ascending in `length`, over the positions of one segment.
 struct AttentionTile {
   int rows;
@@ -91,6 +113,7 @@ struct KernelTable {
   const char* name;
   int lanes, panel, tile_rows;
   int operand_bytes[3];         // bytes of a packed activation per Operand
+  int k_multiple;               // packed weights have zeros up to a multiple of this many k's
   int attention_rows;           // most rows of an AttentionTile
 
   // rows[j] is output j's k elements, or null for zeros.
@@ -105,6 +128,13 @@ struct KernelTable {
 
   void (*block_product)(const BlockProduct& args);
   void (*thin_product)(const ThinProduct& args);
+
+  // Both null where products are made by block_product and thin_product alone. Then: one row of at most
+  // `block` activations to its lines of the first tile (2048 bytes from step to step, zeros up to a
+  // whole step); fp8: sets one scale for each 128 columns.
+  void (*pack_tile_row)(Operand operand, const float* x, int columns, void* out, bool ue8m0,
+                        float* scale);
+  void (*matrix_product)(const MatrixProduct& args);
 
   // sums [rows][panel] of one panel to `out` (row stride `stride`): the first `columns` outputs plus
   // bias (may be null).
@@ -137,5 +167,6 @@ struct KernelTable {
 const KernelTable& portable_kernels();
 const KernelTable& avx2_kernels();    // call only where kernels_available(avx2)
 const KernelTable& avx512_kernels();  // likewise
+const KernelTable& amx_kernels();     // likewise
 
 }  // namespace assay::engine::ops

@@ -116,7 +116,7 @@ class PackedBackend final : public CpuBackend {
     for (int j = 0; j < tile.panels; ++j) {
       const int64_t column = (tile.first_panel + j) * table_.panel;
       const int64_t columns = std::min<int64_t>(table_.panel, part.outputs - column);
-      table_.store(tile.sums + static_cast<int64_t>(j) * tile.rows * table_.panel, tile.rows,
+      table_.store(tile.sums + static_cast<int64_t>(j) * tile.sum_rows * table_.panel, tile.rows,
                    static_cast<int>(columns), bias == nullptr ? nullptr : bias + column,
                    out + tile.first_row * stride + column, stride);
     }
@@ -125,7 +125,7 @@ class PackedBackend final : public CpuBackend {
     for (int j = 0; j < tile.panels; ++j) {
       const int64_t column = (tile.first_panel + j) * table_.lanes;
       const int64_t columns = std::min<int64_t>(table_.lanes, part.outputs - column);
-      table_.store_swiglu(tile.sums + static_cast<int64_t>(j) * tile.rows * table_.panel, tile.rows,
+      table_.store_swiglu(tile.sums + static_cast<int64_t>(j) * tile.sum_rows * table_.panel, tile.rows,
                           static_cast<int>(columns), out.row(tile.first_row) + column, out.stride);
     }
   }
@@ -276,20 +276,20 @@ void PackedBackend::head_score(const Matrix& head, ConstRows hidden, const HeadT
   const PackedMatrix& w = packed(head);
   require(w.parts.size() == 1 && hidden.cols == w.k, "head_score: shapes");
   const PackedPart& part = w.parts[0];
-  const int tile_panels = products_.tile_panels();
-  const int64_t tiles = (part.panels + tile_panels - 1) / tile_panels;
-  struct Summary {  // of one row and vocabulary tile
+  const int unit = products_.summary_panels();
+  const int64_t units = (part.panels + unit - 1) / unit;
+  struct Summary {  // of one row and 128 tokens of the vocabulary
     float maximum, sum;
     int32_t index;
   };
   std::vector<Summary> summaries;
   for (int64_t begin = 0; begin < hidden.rows; begin += kHeadRows) {
     const int64_t rows = std::min(kHeadRows, hidden.rows - begin);
-    summaries.resize(static_cast<size_t>(rows * tiles));
+    summaries.resize(static_cast<size_t>(rows * units));
     const Product product{&part, ConstRows(hidden.row(begin), rows, hidden.cols, hidden.stride),
                           nullptr, rows};
-    products_.run({&product, 1}, [&](const Tile& tile) {
-      const int64_t panel_stride = static_cast<int64_t>(tile.rows) * table_.panel;
+    const auto summarise = [&](const Tile& tile) {
+      const int64_t panel_stride = static_cast<int64_t>(tile.sum_rows) * table_.panel;
       const int64_t first = tile.first_panel * table_.panel;
       const int64_t columns = std::min<int64_t>(tile.panels * table_.panel, part.outputs - first);
       for (int r = 0; r < tile.rows; ++r) {
@@ -301,23 +301,27 @@ void PackedBackend::head_score(const Matrix& head, ConstRows hidden, const HeadT
           logit(c) = -std::numeric_limits<float>::infinity();
         }
         const int64_t row = tile.first_row + r;
-        Summary& s = summaries[static_cast<size_t>(row * tiles + tile.first_panel / tile_panels)];
-        table_.log_sum(sums, panel_stride, tile.panels, &s.maximum, &s.sum, &s.index);
-        s.index += static_cast<int32_t>(first);
+        Summary* s = &summaries[static_cast<size_t>(row * units + tile.first_panel / unit)];
+        for (int p = 0; p < tile.panels; p += unit, ++s) {
+          table_.log_sum(sums + p * panel_stride, panel_stride, std::min(unit, tile.panels - p),
+                         &s->maximum, &s->sum, &s->index);
+          s->index += static_cast<int32_t>(first) + p * table_.panel;
+        }
         for (int32_t t = targets.first[begin + row]; t < targets.first[begin + row + 1]; ++t) {
           const int64_t column = targets.target[t] - first;
           if (column >= 0 && column < columns) logprob[t] = logit(column);
         }
       }
-    });
+    };
+    products_.run({&product, 1}, summarise, unit);
     for_rows(rows, [&](int64_t row) {
-      const Summary* s = &summaries[static_cast<size_t>(row * tiles)];
+      const Summary* s = &summaries[static_cast<size_t>(row * units)];
       const Summary* best = s;
-      for (int64_t t = 1; t < tiles; ++t) {
+      for (int64_t t = 1; t < units; ++t) {
         if (s[t].maximum > best->maximum) best = s + t;  // ties: the lower index stays
       }
       double sum = 0;
-      for (int64_t t = 0; t < tiles; ++t) {
+      for (int64_t t = 0; t < units; ++t) {
         sum += static_cast<double>(s[t].sum) * exp_f32(s[t].maximum - best->maximum);
       }
       const double log_sum = best->maximum + log_f64(sum);

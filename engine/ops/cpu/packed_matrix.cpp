@@ -48,6 +48,11 @@ void pack_panel(const KernelTable& table, PackedPart& part, int64_t panel,
     }
     from[j] = converted[j].data();
   }
+  const int64_t even = k + (k & 1);  // what the functions below fill
+  if (even < part.padded_k) {
+    const int64_t filled = part.panel_bytes / part.padded_k * even;
+    std::memset(to + filled, 0, static_cast<size_t>(part.panel_bytes - filled));
+  }
   switch (part.storage) {
     case Storage::f32:
       table.pack_f32(reinterpret_cast<const float* const*>(from.data()), k, to);
@@ -57,8 +62,8 @@ void pack_panel(const KernelTable& table, PackedPart& part, int64_t panel,
       break;
     case Storage::e4m3: {
       table.pack_e4m3(reinterpret_cast<const uint8_t* const*>(from.data()), k, to);
-      float* scale = part.scale.as<float>() + panel * part.blocks() * table.panel;
-      for (int64_t b = 0; b < part.blocks(); ++b) {
+      float* scale = part.scale.as<float>() + panel * part.scale_blocks() * table.panel;
+      for (int64_t b = 0; b < part.scale_blocks(); ++b) {
         for (size_t j = 0; j < rows.size(); ++j) {
           const TensorView* t = rows[j].tensor;
           scale[b * table.panel + static_cast<int64_t>(j)] =
@@ -75,11 +80,11 @@ void pack_part(const KernelTable& table, const Workers& workers, PackedPart& par
                const std::vector<RowSource>& sources) {
   const int64_t columns = part.gate_up ? table.lanes : table.panel;  // outputs of a panel
   part.panels = (part.outputs + columns - 1) / columns;
-  const int64_t padded = part.k + (part.k & 1);
-  part.panel_bytes = padded * table.panel * element_bytes(part.storage);
+  part.padded_k = (part.k + table.k_multiple - 1) / table.k_multiple * table.k_multiple;
+  part.panel_bytes = part.padded_k * table.panel * element_bytes(part.storage);
   part.weights.reserve(static_cast<size_t>(part.panels * part.panel_bytes));
   if (part.storage == Storage::e4m3) {
-    part.scale.reserve(static_cast<size_t>(part.panels * part.blocks() * table.panel) * sizeof(float));
+    part.scale.reserve(static_cast<size_t>(part.panels * part.scale_blocks() * table.panel) * sizeof(float));
   }
   workers.for_each(part.panels, [&](int64_t p) {
     std::vector<RowSource> rows(static_cast<size_t>(table.panel));

@@ -19,13 +19,12 @@ struct PackedPart {
   bool gate_up = false;
   int64_t first_output = 0;  // column of the matrix's product where this part begins
   int64_t outputs = 0;       // columns of the product (gate_up: half the rows)
-  int64_t k = 0, panels = 0;
+  int64_t k = 0, padded_k = 0, panels = 0;  // padded_k: with zeros, KernelTable::k_multiple
   int64_t panel_bytes = 0;
   AlignedBuffer weights;     // [panels][panel_bytes]
-  AlignedBuffer scale;       // e4m3: [panels][blocks][panel] floats
+  AlignedBuffer scale;       // e4m3: [panels][scale_blocks][panel] floats
 
-  int64_t block() const { return block_of(storage); }
-  int64_t blocks() const { return (k + block() - 1) / block(); }
+  int64_t scale_blocks() const { return (k + kScaledBlock - 1) / kScaledBlock; }
 };
 
 struct PackedMatrix final : Matrix {

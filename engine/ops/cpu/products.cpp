@@ -1,17 +1,62 @@
 #include "engine/ops/cpu/products.h"
 
 #include <algorithm>
+#include <atomic>
 
 namespace assay::engine::ops {
 
 namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// Vectors: rows of activations that one worker keeps in its second-level cache, 192 x 256 x 4 B, and
+// outputs whose sums stay there with them.
+constexpr int64_t kVectorRows = 192;
+constexpr int64_t kVectorColumns = 128;
+
+// Tiles (2 MiB of second-level cache, 142 FLOP a byte beyond it to keep up with 3.7 TFLOP/s from
+// 26 GB/s a core): one K block of a task's activations stays there, weights stream through.
+constexpr int kTileRows = 32;
+constexpr int64_t kTileActivationBytes = int64_t{1} << 20;
+// Where K has several blocks, activations are read again for each task: as many columns as their
+// sums leave room for.
+constexpr int64_t kDeepRows = 384, kDeepColumns = 256;
+// Tasks a worker, so that none waits long for the last.
+constexpr int64_t kTasks = 8;
 
 }  // namespace
 
+Products::Geometry Products::geometry(const Product& product, int panel_multiple) const {
+  const PackedPart& part = *product.part;
+  const int64_t bytes = table_.operand_bytes[static_cast<int>(part.operand)];
+  Geometry g;
+  g.tiles = table_.matrix_product != nullptr && part.operand != Operand::f32;
+  if (!g.tiles) {
+    g.block = block_of(part.storage);
+    g.blocks = ceil_div(part.k, g.block);
+    g.tile_rows = table_.tile_rows;
+    g.row_block = kVectorRows;
+    g.panels = kVectorColumns / table_.panel;
+  } else {
+    const int64_t k = part.padded_k;
+    g.blocks = ceil_div(k, kTileBlock);
+    g.block = g.blocks == 1 ? k : round_up(ceil_div(k, g.blocks), kScaledBlock);
+    g.blocks = ceil_div(k, g.block);
+    g.tile_rows = kTileRows;
+    g.row_block = std::max<int64_t>(kTileRows, kTileActivationBytes / (g.block * bytes) / kTileRows * kTileRows);
+    if (g.blocks > 1) g.row_block = std::min(g.row_block, kDeepRows);
+    const int64_t all = ceil_div(product.rows, g.row_block) * part.panels;
+    g.panels = std::clamp<int64_t>(ceil_div(all, workers_.threads() * kTasks), 1,
+                                   kDeepColumns / table_.panel);
+    g.panels = round_up(g.panels, panel_multiple);
+  }
+  g.tile_bytes = g.block * g.tile_rows * bytes;
+  return g;
+}
+
 void Products::run(std::span<const Product> products,
-                   const std::function<void(const Tile&)>& epilogue) {
+                   const std::function<void(const Tile&)>& epilogue, int panel_multiple) {
   wave_.clear();
   int64_t bytes = 0, scales = 0, tiles = 0;
   const auto flush = [&] {
@@ -25,10 +70,9 @@ void Products::run(std::span<const Product> products,
     const Product& product = products[i];
     const PackedPart& part = *product.part;
     if (product.rows == 0) continue;
-    const int64_t tile_bytes =  // of all K
-        part.blocks() * part.block() * table_.tile_rows *
-        table_.operand_bytes[static_cast<int>(part.operand)];
-    const int64_t all = ceil_div(product.rows, table_.tile_rows);
+    const Geometry g = geometry(product, panel_multiple);
+    const int64_t tile_bytes = g.blocks * g.tile_bytes;  // of all K
+    const int64_t all = ceil_div(product.rows, g.tile_rows);
     const int64_t most = std::max<int64_t>(1, kWorkspaceBytes / tile_bytes);
     const int64_t pieces = ceil_div(all, most);
     for (int64_t piece = 0; piece < pieces; ++piece) {
@@ -36,15 +80,16 @@ void Products::run(std::span<const Product> products,
       if (!wave_.empty() && bytes + (last - first) * tile_bytes > kWorkspaceBytes) flush();
       Chunk chunk;
       chunk.product = i;
-      chunk.first_row = first * table_.tile_rows;
+      chunk.geometry = g;
+      chunk.first_row = first * g.tile_rows;
       chunk.tiles = last - first;
-      chunk.rows = std::min(product.rows, last * table_.tile_rows) - chunk.first_row;
+      chunk.rows = std::min(product.rows, last * g.tile_rows) - chunk.first_row;
       chunk.first_tile = tiles;
-      chunk.block_bytes = chunk.tiles * (tile_bytes / part.blocks());
+      chunk.block_bytes = chunk.tiles * g.tile_bytes;
       chunk.offset = bytes;
       chunk.scale_offset = scales;
       bytes += chunk.tiles * tile_bytes;
-      if (part.operand == Operand::fp8) scales += chunk.rows * part.blocks();
+      if (part.operand == Operand::fp8) scales += chunk.rows * part.scale_blocks();
       tiles += chunk.tiles;
       wave_.push_back(chunk);
     }
@@ -65,71 +110,133 @@ void Products::run_wave(std::span<const Product> products,
     }
   });
 
-  // Row blocks of a panel group are neighbours, so that its weights are still in cache.
   tasks_.clear();
+  const auto add = [&](size_t c, int64_t block, int64_t row_blocks, int64_t panel) {
+    const Chunk& chunk = wave_[c];
+    const Geometry& g = chunk.geometry;
+    const int64_t first = chunk.tiles * block / row_blocks * g.tile_rows;
+    const int64_t last = std::min(chunk.rows, chunk.tiles * (block + 1) / row_blocks * g.tile_rows);
+    Tile tile;
+    tile.product = chunk.product;
+    tile.first_row = chunk.first_row + first;
+    tile.rows = static_cast<int>(last - first);
+    tile.first_panel = panel;
+    tile.panels = static_cast<int>(
+        std::min<int64_t>(g.panels, products[chunk.product].part->panels - panel));
+    tile.sum_rows = g.tiles ? static_cast<int>(round_up(tile.rows, 16)) : tile.rows;
+    tasks_.push_back({c, tile});
+  };
   for (size_t c = 0; c < wave_.size(); ++c) {
     const Chunk& chunk = wave_[c];
-    const int64_t row_blocks = ceil_div(chunk.rows, kRowBlock);
+    const int64_t row_blocks = ceil_div(chunk.rows, chunk.geometry.row_block);
     const int64_t panels = products[chunk.product].part->panels;
-    for (int64_t p = 0; p < panels; p += tile_panels()) {
+    // Neighbours share what stays in cache: tiles the activations, vectors the weights.
+    if (chunk.geometry.tiles) {
       for (int64_t b = 0; b < row_blocks; ++b) {
-        const int64_t first = chunk.tiles * b / row_blocks * table_.tile_rows;
-        const int64_t last =
-            std::min(chunk.rows, chunk.tiles * (b + 1) / row_blocks * table_.tile_rows);
-        Tile tile;
-        tile.product = chunk.product;
-        tile.first_row = chunk.first_row + first;
-        tile.rows = static_cast<int>(last - first);
-        tile.first_panel = p;
-        tile.panels = static_cast<int>(std::min<int64_t>(tile_panels(), panels - p));
-        tasks_.push_back({c, tile});
+        for (int64_t p = 0; p < panels; p += chunk.geometry.panels) add(c, b, row_blocks, p);
+      }
+    } else {
+      for (int64_t p = 0; p < panels; p += chunk.geometry.panels) {
+        for (int64_t b = 0; b < row_blocks; ++b) add(c, b, row_blocks, p);
       }
     }
   }
-  workers_.for_each(static_cast<int64_t>(tasks_.size()), [&](int64_t i) {
-    // A row block may exceed kRowBlock by less than a tile.
-    alignas(64) float sums[kTileColumns * (kRowBlock + 16)];
-    Task task = tasks_[static_cast<size_t>(i)];
-    task.tile.sums = sums;
-    compute(products[task.tile.product], wave_[task.chunk], task.tile);
-    epilogue(task.tile);
-  });
+  // In order, so that neighbours run at the same time on the same or another worker.
+  std::atomic<size_t> next{0};
+  workers_.for_each(std::min<int64_t>(workers_.threads(), static_cast<int64_t>(tasks_.size())),
+                    [&](int64_t) {
+                      thread_local AlignedBuffer sums;
+                      for (size_t i = next++; i < tasks_.size(); i = next++) {
+                        Task& task = tasks_[i];
+                        sums.reserve(static_cast<size_t>(task.tile.panels) * table_.panel *
+                                     static_cast<size_t>(task.tile.sum_rows) * sizeof(float));
+                        task.tile.sums = sums.as<float>();
+                        const Chunk& chunk = wave_[task.chunk];
+                        if (chunk.geometry.tiles) {
+                          compute_tiles(products[task.tile.product], chunk, task.tile);
+                        } else {
+                          compute(products[task.tile.product], chunk, task.tile);
+                        }
+                        epilogue(task.tile);
+                      }
+                    });
 }
 
 void Products::pack(const Product& product, const Chunk& chunk, int64_t tile) {
-  const PackedPart& part = *product.part;
-  const int64_t bytes = table_.operand_bytes[static_cast<int>(part.operand)];
-  const int64_t block = part.block(), blocks = part.blocks();
-  const int64_t first = tile * table_.tile_rows;
-  const int64_t last = std::min<int64_t>(chunk.rows, first + table_.tile_rows);
+  const int64_t first = tile * chunk.geometry.tile_rows;
+  const int64_t last = std::min<int64_t>(chunk.rows, first + chunk.geometry.tile_rows);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = chunk.first_row + i;
-    const float* x = product.x.row(product.gather != nullptr ? product.gather[row] : row);
-    float* scale = scales_.as<float>() + chunk.scale_offset + i * blocks;
-    for (int64_t b = 0; b < blocks; ++b) {
-      std::byte* to = activations_.as<std::byte>() + chunk.offset + b * chunk.block_bytes +
-                      i * block * bytes;
-      const int64_t columns = std::min(block, part.k - b * block);
-      table_.pack_row(part.operand, x + b * block, static_cast<int>(columns), to, ue8m0_, scale + b);
-    }
+    pack_row(product, chunk, i,
+             product.x.row(product.gather != nullptr ? product.gather[row] : row));
   }
+}
+
+void Products::pack_row(const Product& product, const Chunk& chunk, int64_t row, const float* x) {
+  const PackedPart& part = *product.part;
+  const Geometry& g = chunk.geometry;
+  const int64_t scale_blocks = part.scale_blocks();
+  float* scale = scales_.as<float>() + chunk.scale_offset + row * scale_blocks;
+  std::byte* out = activations_.as<std::byte>() + chunk.offset;
+  if (g.tiles) {
+    constexpr int64_t kLine = 64, kHalf = 16 * kLine;
+    out += row / g.tile_rows * g.tile_bytes + row % kTileRows / 16 * kHalf + row % 16 * kLine;
+  } else {
+    out += row * g.block * table_.operand_bytes[static_cast<int>(part.operand)];
+  }
+  for (int64_t b = 0; b < g.blocks; ++b, out += chunk.block_bytes) {
+    const auto columns = static_cast<int>(std::min(g.block, part.k - b * g.block));
+    const auto pack = g.tiles ? table_.pack_tile_row : table_.pack_row;
+    pack(part.operand, x + b * g.block, columns, out, ue8m0_, scale + b * g.block / kScaledBlock);
+  }
+}
+
+const std::byte* Products::activations(const Product& product, const Chunk& chunk,
+                                       const Tile& tile) const {
+  const Geometry& g = chunk.geometry;
+  const int64_t row = tile.first_row - chunk.first_row;
+  (void)product;
+  return activations_.as<std::byte>() + chunk.offset + row / g.tile_rows * g.tile_bytes;
+}
+
+const float* Products::row_scale(const Product& product, const Chunk& chunk, const Tile& tile) const {
+  if (product.part->operand != Operand::fp8) return nullptr;
+  return scales_.as<float>() + chunk.scale_offset +
+         (tile.first_row - chunk.first_row) * product.part->scale_blocks();
+}
+
+const float* Products::weight_scale(const Product& product, const Tile& tile) const {
+  const PackedPart& part = *product.part;
+  if (part.storage != Storage::e4m3) return nullptr;
+  return part.scale.as<float>() + tile.first_panel * part.scale_blocks() * table_.panel;
+}
+
+void Products::compute_tiles(const Product& product, const Chunk& chunk, const Tile& tile) const {
+  const PackedPart& part = *product.part;
+  MatrixProduct p;
+  p.storage = part.storage;
+  p.weights = part.weights.as<uint8_t>() + tile.first_panel * part.panel_bytes;
+  p.panel_bytes = part.panel_bytes;
+  p.panels = tile.panels;
+  p.k = part.padded_k;
+  p.activations = reinterpret_cast<const uint8_t*>(activations(product, chunk, tile));
+  p.block = chunk.geometry.block;
+  p.block_bytes = chunk.block_bytes;
+  p.rows = tile.rows;
+  p.sums = tile.sums;
+  p.sum_rows = tile.sum_rows;
+  p.weight_scale = weight_scale(product, tile);
+  p.row_scale = row_scale(product, chunk, tile);
+  table_.matrix_product(p);
 }
 
 void Products::compute(const Product& product, const Chunk& chunk, const Tile& tile) const {
   const PackedPart& part = *product.part;
-  const int64_t blocks = part.blocks(), block = part.block();
-  const int64_t row = tile.first_row - chunk.first_row;
-  const std::byte* activations =
-      activations_.as<std::byte>() + chunk.offset +
-      row * block * table_.operand_bytes[static_cast<int>(part.operand)];
-  const float* row_scale = part.operand == Operand::fp8
-                               ? scales_.as<float>() + chunk.scale_offset + row * blocks
-                               : nullptr;
+  const Geometry& g = chunk.geometry;
+  const std::byte* x = activations(product, chunk, tile);
   const std::byte* weights = part.weights.as<std::byte>() + tile.first_panel * part.panel_bytes;
-  const float* weight_scale =
-      part.storage == Storage::e4m3
-          ? part.scale.as<float>() + tile.first_panel * blocks * table_.panel
-          : nullptr;
+  const float* scale = weight_scale(product, tile);
+  const float* scale_of_row = row_scale(product, chunk, tile);
 
   if (tile.rows <= table_.tile_rows) {
     ThinProduct thin;
@@ -139,12 +246,12 @@ void Products::compute(const Product& product, const Chunk& chunk, const Tile& t
     thin.panel_bytes = part.panel_bytes;
     thin.panels = tile.panels;
     thin.k = part.k + (part.k & 1);
-    thin.activations = reinterpret_cast<const uint8_t*>(activations);
+    thin.activations = reinterpret_cast<const uint8_t*>(x);
     thin.block_bytes = chunk.block_bytes;
     thin.rows = tile.rows;
     thin.sums = tile.sums;
-    thin.weight_scale = weight_scale;
-    thin.row_scale = row_scale;
+    thin.weight_scale = scale;
+    thin.row_scale = scale_of_row;
     table_.thin_product(thin);
     return;
   }
@@ -154,19 +261,18 @@ void Products::compute(const Product& product, const Chunk& chunk, const Tile& t
   p.storage = part.storage;
   p.operand = part.operand;
   p.rows = tile.rows;
-  p.row_scale_stride = blocks;
+  p.row_scale_stride = g.blocks;
   p.scratch = scratch;
-  const int64_t padded = part.k + (part.k & 1);
-  for (int64_t b = 0; b < blocks; ++b) {
-    p.columns = static_cast<int>(std::min(block, part.k - b * block));
-    p.activations = activations + b * chunk.block_bytes;
+  for (int64_t b = 0; b < g.blocks; ++b) {
+    p.columns = static_cast<int>(std::min(g.block, part.k - b * g.block));
+    p.activations = x + b * chunk.block_bytes;
     p.first = b == 0;
-    p.row_scale = row_scale == nullptr ? nullptr : row_scale + b;
+    p.row_scale = scale_of_row == nullptr ? nullptr : scale_of_row + b;
     for (int j = 0; j < tile.panels; ++j) {
-      p.weights = weights + j * part.panel_bytes + part.panel_bytes / padded * b * block;
-      p.sums = tile.sums + static_cast<int64_t>(j) * tile.rows * table_.panel;
-      p.weight_scale =
-          weight_scale == nullptr ? nullptr : weight_scale + (j * blocks + b) * table_.panel;
+      p.weights =
+          weights + j * part.panel_bytes + part.panel_bytes / part.padded_k * b * g.block;
+      p.sums = tile.sums + static_cast<int64_t>(j) * tile.sum_rows * table_.panel;
+      p.weight_scale = scale == nullptr ? nullptr : scale + (j * g.blocks + b) * table_.panel;
       table_.block_product(p);
     }
   }

@@ -21,7 +21,7 @@ struct Product {
   int64_t rows = 0;
 };
 
-// Sums of some rows and panels of a product: sums[(panel * rows + row) * table.panel + column].
+// Sums of some rows and panels of a product: sums[(panel * sum_rows + row) * table.panel + column].
 struct Tile {
   size_t product = 0;
   int64_t first_row = 0;
@@ -29,6 +29,7 @@ struct Tile {
   int64_t first_panel = 0;
   int panels = 0;
   float* sums = nullptr;
+  int sum_rows = 0;  // >= rows
 };
 
 // Not thread-safe; one object serves one backend and keeps its workspace.
@@ -37,23 +38,36 @@ class Products {
   Products(const KernelTable& table, const Workers& workers, bool ue8m0_activations)
       : table_(table), workers_(workers), ue8m0_(ue8m0_activations) {}
 
-  // Panels of a tile: 128 columns, so that the sums of kRowBlock rows stay in the second-level cache
-  // and log-sum-exp tiles are the same whatever else a call computes.
-  int tile_panels() const { return kTileColumns / table_.panel; }
+  // Panels of 128 columns: what log-sum-exp summaries are made of, the same whatever else a call
+  // computes.
+  int summary_panels() const { return kSummaryColumns / table_.panel; }
 
-  // Computes every tile of every product once; `epilogue` runs on the worker that computed it.
-  void run(std::span<const Product> products, const std::function<void(const Tile&)>& epilogue);
+  // Computes every tile of every product once; `epilogue` runs on the worker that computed it. Tiles
+  // begin at multiples of `panel_multiple`.
+  void run(std::span<const Product> products, const std::function<void(const Tile&)>& epilogue,
+           int panel_multiple = 1);
 
  private:
-  static constexpr int kTileColumns = 128;
-  // Rows of activations that one worker keeps in its second-level cache: 192 x 256 x 4 B = 192 KiB.
-  static constexpr int kRowBlock = 192;
+  static constexpr int kSummaryColumns = 128;
   // Packed activations at a time. Products beyond that run one after another.
   static constexpr int64_t kWorkspaceBytes = int64_t{48} << 20;
+
+  // How a product is cut; a function of its part alone, but for the last two.
+  struct Geometry {
+    bool tiles = false;    // made by KernelTable::matrix_product
+    int64_t block = 0;     // columns of a K block
+    int64_t blocks = 0;
+    int tile_rows = 0;     // rows that are packed together
+    int64_t tile_bytes = 0;  // of one K block
+    int64_t row_block = 0;   // rows of a task
+    int64_t panels = 0;      // of a task
+  };
+  Geometry geometry(const Product& product, int panel_multiple) const;
 
   // Rows [first_row, first_row + rows) of a product, packed.
   struct Chunk {
     size_t product;
+    Geometry geometry;
     int64_t first_row, rows, tiles;
     int64_t first_tile;   // among all chunks of the wave
     int64_t block_bytes;  // of all tiles of one K block
@@ -62,7 +76,13 @@ class Products {
 
   void run_wave(std::span<const Product> products, const std::function<void(const Tile&)>& epilogue);
   void pack(const Product& product, const Chunk& chunk, int64_t tile);
+  void pack_row(const Product& product, const Chunk& chunk, int64_t row, const float* x);
   void compute(const Product& product, const Chunk& chunk, const Tile& tile) const;
+  void compute_tiles(const Product& product, const Chunk& chunk, const Tile& tile) const;
+  // Of the first row of a tile, in the chunk's first K block.
+  const std::byte* activations(const Product& product, const Chunk& chunk, const Tile& tile) const;
+  const float* row_scale(const Product& product, const Chunk& chunk, const Tile& tile) const;
+  const float* weight_scale(const Product& product, const Tile& tile) const;
 
   const KernelTable& table_;
   const Workers& workers_;

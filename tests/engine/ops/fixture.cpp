@@ -7,7 +7,8 @@ namespace assay::engine::ops {
 std::vector<BackendCase> backend_cases() {
   std::vector<BackendCase> cases;
   for (const Kernels kernels :
-       {Kernels::reference, Kernels::portable, Kernels::avx2, Kernels::avx512}) {
+       {Kernels::reference, Kernels::portable, Kernels::avx2, Kernels::avx512,
+        Kernels::amx}) {
     if (kernels_available(kernels)) cases.push_back({std::string(kernels_name(kernels)), kernels});
   }
   cases.push_back({"avx512_emulated", Kernels::avx512, &emulated_avx512_kernels()});

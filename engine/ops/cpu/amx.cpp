@@ -1,0 +1,312 @@
+// AMX kernels: matrix products of bf16 operands by TDPBF16PS, everything else as in AVX-512.
+//
+//   y[i][n] = sum over k of x[i][k] * w[n][k]
+//
+// Tile: 32 rows x 32 outputs in four tile registers of 16 x 16 sums; a step of 32 k loads two tiles
+// of activations and two of weights (4 KiB, 64 cache lines) for four products (64 cycles), which the
+// second-level cache just feeds. The panel layout of the weights ([k/2][32 outputs][2]) holds both
+// weight tiles of a step, 128 bytes between rows. Activations are packed tile by tile, 1 KiB each.
+//
+// Accumulation order, the only one of this profile, whatever the number of rows: k in steps of 32,
+// ascending. Within a step TDPBF16PS sums the 16 even and the 16 odd products from zero, k ascending,
+// adds the two sums, then adds that to the output; every addition to nearest even, subnormal operands
+// and results taken as zero. K blocks (Products) store and reload the fp32 sums, which changes no
+// bits. With block scales a block of 128 is summed from zero, and
+// sums = fma(dot * row scale, weight scale, sums) in AVX-512, interleaved with the next block's tiles.
+// One row uses the same instruction: reading weights binds long before the 16 cycles a KiB do.
+//
+// e4m3 weights are converted once per task and K block, a step ahead of the first row tile's products.
+#include "engine/ops/cpu/avx512_vector.h"
+
+namespace assay::engine::ops {
+
+namespace {
+
+constexpr int kStep = 32;             // k's of a TDPBF16PS
+constexpr int kTile = 1024;           // bytes of a tile register
+constexpr int kStepBytes = 2 * kTile; // of both tiles of activations or weights of a step
+constexpr int kPanelWidth = 32;
+constexpr int kScaledSteps = kScaledBlock / kStep;
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+constexpr TileConfig kTileConfig;
+
+// Tile registers are in use while one of these lives.
+struct Tiles {
+  Tiles() { _tile_loadconfig(&kTileConfig); }
+  ~Tiles() { _tile_release(); }
+};
+
+// Where the next panel's weights are, so that they are on their way while this one is multiplied.
+struct Prefetch {
+  const uint8_t* next;
+  int lines;  // a step
+  void step() {
+    for (int i = 0; i < lines; ++i) _mm_prefetch(next + i * 64, _MM_HINT_T1);
+    next += lines * 64;
+  }
+};
+
+// Sums of one row tile in tile registers 0..3: rows 0-15 and 16-31 by outputs 0-15 and 16-31.
+template <bool kBothHalves>
+struct SumTiles {
+  static constexpr int kRowBytes = kPanelWidth * sizeof(float);
+  static void zero() {
+    _tile_zero(0);
+    _tile_zero(1);
+    if constexpr (kBothHalves) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+  }
+  static void load(const float* sums) {
+    _tile_loadd(0, sums, kRowBytes);
+    _tile_loadd(1, sums + 16, kRowBytes);
+    if constexpr (kBothHalves) {
+      _tile_loadd(2, sums + 16 * kPanelWidth, kRowBytes);
+      _tile_loadd(3, sums + 16 * kPanelWidth + 16, kRowBytes);
+    }
+  }
+  static void store(float* sums) {
+    _tile_stored(0, sums, kRowBytes);
+    _tile_stored(1, sums + 16, kRowBytes);
+    if constexpr (kBothHalves) {
+      _tile_stored(2, sums + 16 * kPanelWidth, kRowBytes);
+      _tile_stored(3, sums + 16 * kPanelWidth + 16, kRowBytes);
+    }
+  }
+  // a: a step of activations; b: of weights.
+  static void multiply(const uint8_t* a, const uint8_t* b) {
+    _tile_loadd(4, a, 64);
+    _tile_loadd(6, b, 128);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, b + 64, 128);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kBothHalves) {
+      _tile_loadd(5, a + kTile, 64);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+};
+
+template <bool kBothHalves>
+inline void plain_tile(const uint8_t* a, const uint8_t* b, int steps, bool first, float* sums,
+                       Prefetch& prefetch) {
+  using Sums = SumTiles<kBothHalves>;
+  if (first) {
+    Sums::zero();
+  } else {
+    Sums::load(sums);
+  }
+  for (int s = 0; s < steps; ++s, a += kStepBytes, b += kStepBytes) {
+    prefetch.step();
+    Sums::multiply(a, b);
+  }
+  Sums::store(sums);
+}
+
+// A step of e4m3 weights ([k/2][64], e4m3_pair_index) to bf16 pairs.
+inline void convert_step(const uint8_t* in, uint8_t* out) {
+  auto* to = reinterpret_cast<uint16_t*>(out);
+#pragma GCC unroll 4
+  for (int i = 0; i < kStep / 2; ++i) Avx512::convert_e4m3(in + i * 64, to + i * 64);
+}
+
+// Rows [begin, end) of a row tile: sums = fma(dot * row scale, weight scale, sums).
+struct Scaling {
+  const float* dot = nullptr;  // [32][32]
+  float* sums;
+  int rows;
+  bool first;
+  const float* weight_scale;
+  const float* row_scale;
+  int64_t row_scale_stride;
+
+  void apply(int begin, int end) const {
+    if (dot == nullptr) return;
+    const __m512 w0 = _mm512_loadu_ps(weight_scale), w1 = _mm512_loadu_ps(weight_scale + 16);
+    for (int r = begin; r < (end < rows ? end : rows); ++r) {
+      __m512 a = _mm512_load_ps(dot + r * kPanelWidth), b = _mm512_load_ps(dot + r * kPanelWidth + 16);
+      if (row_scale != nullptr) {
+        const __m512 s = _mm512_set1_ps(row_scale[r * row_scale_stride]);
+        a = _mm512_mul_ps(a, s);
+        b = _mm512_mul_ps(b, s);
+      }
+      float* to = sums + r * kPanelWidth;
+      const __m512 from0 = first ? _mm512_setzero_ps() : _mm512_load_ps(to);
+      const __m512 from1 = first ? _mm512_setzero_ps() : _mm512_load_ps(to + 16);
+      _mm512_store_ps(to, _mm512_fmadd_ps(a, w0, from0));
+      _mm512_store_ps(to + 16, _mm512_fmadd_ps(b, w1, from1));
+    }
+  }
+};
+
+// One panel and K block of block-scaled weights. The scaling of a block of 128 is done between the
+// products of the one after it.
+class ScaledPanel {
+ public:
+  explicit ScaledPanel(const MatrixProduct& p) : p_(p) {}
+
+  void run(int panel, int64_t first_column, int columns, const uint8_t* activations) {
+    const uint8_t* in = p_.weights + panel * p_.panel_bytes + first_column * kPanelWidth;
+    const int steps = columns / kStep;
+    const int64_t scale_blocks = (p_.k + kScaledBlock - 1) / kScaledBlock;
+    const int64_t first_block = first_column / kScaledBlock;
+    convert_step(in, weights_);
+    for (int row = 0; row < p_.rows; row += 32, activations += steps_bytes()) {
+      scaling_.rows = p_.rows - row;
+      scaling_.sums = p_.sums + (static_cast<int64_t>(panel) * p_.sum_rows + row) * kPanelWidth;
+      scaling_.row_scale_stride = scale_blocks;
+      const float* weight_scale =
+          p_.weight_scale + (panel * scale_blocks + first_block) * kPanelWidth;
+      const float* row_scale =
+          p_.row_scale == nullptr ? nullptr : p_.row_scale + row * scale_blocks + first_block;
+      const uint8_t* convert = row == 0 ? in : nullptr;
+      if (scaling_.rows > 16) {
+        tile<true>(activations, steps, first_block == 0, weight_scale, row_scale, convert);
+      } else {
+        tile<false>(activations, steps, first_block == 0, weight_scale, row_scale, convert);
+      }
+    }
+  }
+
+ private:
+  int64_t steps_bytes() const { return p_.block / kStep * kStepBytes; }
+
+  template <bool kBothHalves>
+  void tile(const uint8_t* a, int steps, bool first, const float* weight_scale,
+            const float* row_scale, const uint8_t* convert) {
+    using Sums = SumTiles<kBothHalves>;
+    scaling_.dot = nullptr;
+    float* dot = dots_[0];
+    for (int s = 0; s < steps; s += kScaledSteps) {
+      const int end = steps - s < kScaledSteps ? steps - s : kScaledSteps;
+      Sums::zero();
+      for (int i = 0; i < end; ++i, a += kStepBytes) {
+        if (convert != nullptr && s + i + 1 < steps) {
+          convert_step(convert + (s + i + 1) * kTile, weights_ + (s + i + 1) * kStepBytes);
+        }
+        Sums::multiply(a, weights_ + (s + i) * kStepBytes);
+        scaling_.apply(8 * i, i + 1 == end ? 32 : 8 * i + 8);
+      }
+      Sums::store(dot);
+      scaling_.dot = dot;
+      dot = dot == dots_[0] ? dots_[1] : dots_[0];
+      scaling_.first = first && s == 0;
+      scaling_.weight_scale = weight_scale + s / kScaledSteps * kPanelWidth;
+      scaling_.row_scale = row_scale == nullptr ? nullptr : row_scale + s / kScaledSteps;
+    }
+    scaling_.apply(0, 32);
+  }
+
+  const MatrixProduct& p_;
+  Scaling scaling_;
+  alignas(64) float dots_[2][32 * kPanelWidth];
+  alignas(64) uint8_t weights_[kTileBlock / kStep * kStepBytes];
+};
+
+void matrix_product(const MatrixProduct& p) {
+  const Tiles tiles;
+  const int row_tiles = (p.rows + 31) / 32;
+  ScaledPanel scaled(p);
+  for (int64_t begin = 0; begin < p.k; begin += p.block) {
+    const int columns = static_cast<int>(p.k - begin < p.block ? p.k - begin : p.block);
+    const uint8_t* activations = p.activations + begin / p.block * p.block_bytes;
+    for (int panel = 0; panel < p.panels; ++panel) {
+      if (p.storage == Storage::e4m3) {
+        scaled.run(panel, begin, columns, activations);
+        continue;
+      }
+      const uint8_t* weights = p.weights + panel * p.panel_bytes + begin * kPanelWidth * 2;
+      const uint8_t* a = activations;
+      Prefetch prefetch{weights + p.panel_bytes, (32 + row_tiles - 1) / row_tiles};
+      for (int row = 0; row < p.rows; row += 32, a += p.block / kStep * kStepBytes) {
+        float* sums = p.sums + (static_cast<int64_t>(panel) * p.sum_rows + row) * kPanelWidth;
+        if (p.rows - row > 16) {
+          plain_tile<true>(a, weights, columns / kStep, begin == 0, sums, prefetch);
+        } else {
+          plain_tile<false>(a, weights, columns / kStep, begin == 0, sums, prefetch);
+        }
+      }
+    }
+  }
+}
+
+// 32 floats to bf16. VCVTNE2PS2BF16 takes subnormals as zero, which the product would do anyway.
+inline __m512i round_pair(__m512 low, __m512 high) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
+
+// Row of a K block to its lines of the tiles; see MatrixProduct.
+void pack_tile_row(Operand operand, const float* x, int columns, void* out, bool ue8m0,
+                   float* scale) {
+  auto* to = static_cast<uint8_t*>(out);
+  for (int begin = 0; begin < columns; begin += kScaledBlock) {
+    const int end = columns < begin + kScaledBlock ? columns : begin + kScaledBlock;
+    if (operand == Operand::fp8) {
+      alignas(64) uint16_t row[kScaledBlock] = {};
+      pack_row<Avx512>(operand, x + begin, end - begin, row, ue8m0, scale++);
+      for (int i = 0; i < end - begin; i += kStep, to += kStepBytes) {
+        _mm512_store_si512(to, _mm512_load_si512(row + i));
+      }
+      continue;
+    }
+    int i = begin;
+    for (; i + kStep <= end; i += kStep, to += kStepBytes) {
+      _mm512_store_si512(to, round_pair(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + i + 16)));
+    }
+    if (i < end) {
+      alignas(64) float rest[kStep] = {};
+      for (int j = i; j < end; ++j) rest[j - i] = x[j];
+      _mm512_store_si512(to, round_pair(_mm512_load_ps(rest), _mm512_load_ps(rest + 16)));
+      to += kStepBytes;
+    }
+  }
+}
+
+// --- limits ---------------------------------------------------------------------------------------
+
+double busy_tiles_bf16(int64_t rounds) {
+  const Tiles tiles;
+  for (int64_t i = 0; i < rounds; ++i) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  return 4.0 * 16 * 16 * kStep * 2 * static_cast<double>(rounds);
+}
+double busy_tiles_int8(int64_t rounds) {
+  const Tiles tiles;
+  for (int64_t i = 0; i < rounds; ++i) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  return 4.0 * 16 * 16 * 2 * kStep * 2 * static_cast<double>(rounds);
+}
+
+constexpr KernelTable amx_table() {
+  KernelTable table = make_table<Avx512>("amx");
+  table.k_multiple = kStep;
+  table.pack_tile_row = pack_tile_row;
+  table.matrix_product = matrix_product;
+  table.busy_bf16 = busy_tiles_bf16;
+  table.busy_int8 = busy_tiles_int8;
+  return table;
+}
+
+}  // namespace
+
+const KernelTable& amx_kernels() {
+  static constexpr KernelTable kTable = amx_table();
+  return kTable;
+}
+
+}  // namespace assay::engine::ops
