@@ -3,8 +3,9 @@
 //   y[i][n] = sum over k of x[i][k] * w[n][k]
 //
 // Tile: 32 rows x 32 outputs in four tile registers of 16 x 16 sums; a step of 32 k loads two tiles
-// of activations and two of weights (4 KiB, 64 cache lines) for four products (64 cycles), which the
-// second-level cache just feeds. The panel layout of the weights ([k/2][32 outputs][2]) holds both
+// of activations and two of weights (4 KiB, 64 cache lines) for four products (64 cycles). The
+// second-level cache feeds 28 to 42 bytes a cycle of that, so ten steps of weights are kept in the first
+// and the sums put down between. The panel layout of the weights ([k/2][32 outputs][2]) holds both
 // weight tiles of a step, 128 bytes between rows. Activations are packed tile by tile, 1 KiB each.
 //
 // Accumulation order, the only one of this profile, whatever the number of rows: k in steps of 32,
@@ -16,30 +17,18 @@
 // One row uses the same instruction: reading weights binds long before the 16 cycles a KiB do.
 //
 // e4m3 weights are converted once per task and K block, a step ahead of the first row tile's products.
+#include "engine/ops/cpu/amx_tiles.h"
 #include "engine/ops/cpu/avx512_vector.h"
 
 namespace assay::engine::ops {
 
 namespace {
 
-constexpr int kStep = 32;             // k's of a TDPBF16PS
-constexpr int kTile = 1024;           // bytes of a tile register
-constexpr int kStepBytes = 2 * kTile; // of both tiles of activations or weights of a step
 constexpr int kPanelWidth = 32;
+// Steps after which sums are put down: 20 KiB of weights then stay in the first-level cache for all row
+// tiles (two streams from the second level would feed less than half of the multiplier's rate).
+constexpr int kChunk = 10;
 constexpr int kScaledSteps = kScaledBlock / kStep;
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-constexpr TileConfig kTileConfig;
-
-// Tile registers are in use while one of these lives.
-struct Tiles {
-  Tiles() { _tile_loadconfig(&kTileConfig); }
-  ~Tiles() { _tile_release(); }
-};
 
 // Where the next panel's weights are, so that they are on their way while this one is multiplied.
 struct Prefetch {
@@ -216,6 +205,7 @@ void matrix_product(const MatrixProduct& p) {
   ScaledPanel scaled(p);
   for (int64_t begin = 0; begin < p.k; begin += p.block) {
     const int columns = static_cast<int>(p.k - begin < p.block ? p.k - begin : p.block);
+    const int steps = columns / kStep;
     const uint8_t* activations = p.activations + begin / p.block * p.block_bytes;
     for (int panel = 0; panel < p.panels; ++panel) {
       if (p.storage == Storage::e4m3) {
@@ -223,14 +213,18 @@ void matrix_product(const MatrixProduct& p) {
         continue;
       }
       const uint8_t* weights = p.weights + panel * p.panel_bytes + begin * kPanelWidth * 2;
-      const uint8_t* a = activations;
       Prefetch prefetch{weights + p.panel_bytes, (32 + row_tiles - 1) / row_tiles};
-      for (int row = 0; row < p.rows; row += 32, a += p.block / kStep * kStepBytes) {
-        float* sums = p.sums + (static_cast<int64_t>(panel) * p.sum_rows + row) * kPanelWidth;
-        if (p.rows - row > 16) {
-          plain_tile<true>(a, weights, columns / kStep, begin == 0, sums, prefetch);
-        } else {
-          plain_tile<false>(a, weights, columns / kStep, begin == 0, sums, prefetch);
+      for (int first = 0; first < steps; first += kChunk, weights += kChunk * kStepBytes) {
+        const uint8_t* a = activations + first * kStepBytes;
+        const int count = steps - first < kChunk ? steps - first : kChunk;
+        const bool zero = begin == 0 && first == 0;
+        for (int row = 0; row < p.rows; row += 32, a += p.block / kStep * kStepBytes) {
+          float* sums = p.sums + (static_cast<int64_t>(panel) * p.sum_rows + row) * kPanelWidth;
+          if (p.rows - row > 16) {
+            plain_tile<true>(a, weights, count, zero, sums, prefetch);
+          } else {
+            plain_tile<false>(a, weights, count, zero, sums, prefetch);
+          }
         }
       }
     }
@@ -292,11 +286,21 @@ double busy_tiles_int8(int64_t rounds) {
   return 4.0 * 16 * 16 * 2 * kStep * 2 * static_cast<double>(rounds);
 }
 
+int64_t attention_scratch_of_both(int key_dim, int shared_dim, int value_dim) {
+  const int64_t bf16 = amx_attention_scratch(key_dim, shared_dim, value_dim);
+  const int64_t f32 = attention_scratch<Avx512>(key_dim, shared_dim, value_dim);
+  return bf16 > f32 ? bf16 : f32;
+}
+void attention_of_either(const AttentionTile& t) { t.bf16 ? amx_attention(t) : attention<Avx512>(t); }
+
 constexpr KernelTable amx_table() {
   KernelTable table = make_table<Avx512>("amx");
   table.k_multiple = kStep;
   table.pack_tile_row = pack_tile_row;
   table.matrix_product = matrix_product;
+  table.attention_rows[1] = kAmxAttentionRows;
+  table.attention_scratch = attention_scratch_of_both;
+  table.attention = attention_of_either;
   table.busy_bf16 = busy_tiles_bf16;
   table.busy_int8 = busy_tiles_int8;
   return table;

@@ -109,12 +109,14 @@ struct AttentionTile {
   float* scratch;               // attention_scratch(...) floats
 };
 
+inline constexpr int kMostAttentionRows = 256;
+
 struct KernelTable {
   const char* name;
   int lanes, panel, tile_rows;
   int operand_bytes[3];         // bytes of a packed activation per Operand
   int k_multiple;               // packed weights have zeros up to a multiple of this many k's
-  int attention_rows;           // most rows of an AttentionTile
+  int attention_rows[2];        // most rows of an AttentionTile, by its `bf16`
 
   // rows[j] is output j's k elements, or null for zeros.
   void (*pack_f32)(const float* const* rows, int64_t k, void* out);
@@ -147,7 +149,7 @@ struct KernelTable {
   void (*log_sum)(const float* sums, int64_t panel_stride, int panels, float* maximum, float* sum,
                   int32_t* index);
 
-  // Floats of scratch an AttentionTile of attention_rows rows needs.
+  // Floats of scratch an AttentionTile of attention_rows rows needs, of either type.
   int64_t (*attention_scratch)(int key_dim, int shared_dim, int value_dim);
   void (*attention)(const AttentionTile& args);
 

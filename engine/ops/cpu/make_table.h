@@ -39,7 +39,7 @@ constexpr KernelTable make_table(const char* name) {
       .tile_rows = V::kTileRows,
       .operand_bytes = {4, kBf16, kBf16},
       .k_multiple = 2,
-      .attention_rows = V::kAttentionRows,
+      .attention_rows = {V::kAttentionRows, V::kAttentionRows},
       .pack_f32 = pack_f32<V>,
       .pack_bf16 = pack_bf16<V>,
       .pack_e4m3 = pack_e4m3<V>,

@@ -145,13 +145,12 @@ void PackedBackend::attention(const Attention& args) const {
   const auto first_head = [&](int64_t g) {  // lowest h with h * kv_heads / heads == g
     return static_cast<int>((g * args.heads + args.kv_heads - 1) / args.kv_heads);
   };
+  const int64_t most = table_.attention_rows[args.kv_type == KvType::bf16 ? 1 : 0];
   for (const Segment& segment : args.segments) {
     for (int g = 0; g < args.kv_heads; ++g) {
       const int64_t all = segment.count * (first_head(g + 1) - first_head(g));
-      const int64_t tiles = (all + table_.attention_rows - 1) / table_.attention_rows;
-      for (int64_t t = 0; t < tiles; ++t) {
-        tasks.push_back({&segment, g, t * table_.attention_rows,
-                         std::min(all, (t + 1) * table_.attention_rows)});
+      for (int64_t first = 0; first < all; first += most) {
+        tasks.push_back({&segment, g, first, std::min(all, first + most)});
       }
     }
   }
@@ -167,10 +166,9 @@ void PackedBackend::attention(const Attention& args) const {
     const Segment& segment = *task.segment;
     const int first = first_head(task.kv_head);
     const int group = first_head(task.kv_head + 1) - first;
-    constexpr int kMost = 128;
-    const float* query[kMost];
-    float* out[kMost];
-    int64_t length[kMost];
+    const float* query[kMostAttentionRows];
+    float* out[kMostAttentionRows];
+    int64_t length[kMostAttentionRows];
     AttentionTile t;
     t.rows = static_cast<int>(task.last - task.first);
     for (int r = 0; r < t.rows; ++r) {
