@@ -35,9 +35,29 @@ constexpr size_t kFrameBytes = 16 * 1024;    // what the processes may tell the 
 constexpr size_t kStreamBytes = 256 * 1024;  // and in all
 constexpr int64_t kSharedBytes = int64_t{96} << 20;  // pages a candidate has from its server
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+// A clock that stands still while this process does: a supervisor that was stopped, or that had no
+// processor for so long, cannot say that a program was slow.
+class PatientClock {
+ public:
+  Clock::time_point now() const { return Clock::now() - paused_; }
+  double seconds_since(Clock::time_point start) const {
+    return std::chrono::duration<double>(now() - start).count();
+  }
+  // To be called whenever something was waited for, with how long that should have taken at most.
+  void waited(double at_most_seconds) {
+    const Clock::time_point now = Clock::now();
+    const Clock::duration gap =
+        now - last_ - std::chrono::duration_cast<Clock::duration>(
+                          std::chrono::duration<double>(at_most_seconds));
+    if (gap > kStall) paused_ += gap;
+    last_ = now;
+  }
+
+ private:
+  static constexpr Clock::duration kStall = std::chrono::milliseconds(250);
+  Clock::duration paused_{};
+  Clock::time_point last_ = Clock::now();
+};
 
 bool set_nonblocking(int fd) { return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0; }
 
@@ -106,7 +126,7 @@ class Execution {
     candidate_.kill();
     checker_.kill();
     ending_ = true;
-    ending_since_ = Clock::now();
+    ending_since_ = clock_.now();
   }
 
   bool prepare();
@@ -118,9 +138,10 @@ class Execution {
   void on_output(Output& output);
   void on_input();
   void send_job(Side& side);
-  void begin();
+  void begin(Side& side);
   void watch();
   void read_schedule();
+  bool all_ready() const { return candidate_.ready && (!has_checker_ || checker_.ready); }
   double wall_limit() const;
   bool done() const;
   void finish();
@@ -137,11 +158,11 @@ class Execution {
   Descriptor input_;
   size_t input_sent_ = 0;
   std::string nonce_;
-  bool begun_ = false;   // the job was handed over: from here on the program is answerable
   bool ending_ = false;  // decided; waiting for processes to be gone
   bool lost_ = false;    // the checker saw the link end, and the candidate has not ended yet
   double cpu_at_start_ = 0;
-  Clock::time_point created_ = Clock::now(), started_{}, ending_since_{}, watched_{};
+  PatientClock clock_;
+  Clock::time_point created_ = clock_.now(), started_{}, ending_since_{}, watched_{};
 };
 
 bool Execution::start_side(Side& side, SlotServer& server, bool link, std::vector<int> extra) {
@@ -218,7 +239,7 @@ bool Execution::prepare() {
 }
 
 void Execution::send_job(Side& side) {
-  if (!begun_ || !side.wire) return;
+  if (!side.ready || !side.wire) return;
   while (side.sent < side.to_send.size()) {
     const ssize_t n = send(side.wire.get(), side.to_send.data() + side.sent,
                            side.to_send.size() - side.sent, MSG_NOSIGNAL);
@@ -231,28 +252,24 @@ void Execution::send_job(Side& side) {
   }
 }
 
-// Both sides are locked up: the program and the tests may go in.
-void Execution::begin() {
-  if (begun_ || !candidate_.ready || (has_checker_ && !checker_.ready)) return;
-  begun_ = true;
-  started_ = watched_ = Clock::now();
-  if (slot_.group) {
+// The process is locked up: its job may go in.
+void Execution::begin(Side& side) {
+  side.ready = true;
+  if (&side == &candidate_ && slot_.group) {
     // The kernel shall pick the program, not its server, when the group's memory is exhausted.
     const std::string path = "/proc/" + std::to_string(candidate_.process) + "/oom_score_adj";
     const Descriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!file || write(file.get(), "1000", 4) != 4) return broken("oom_score_adj");
   }
-  send_job(candidate_);
-  if (has_checker_) send_job(checker_);
+  // The clock of the program is set back when the checker, which may come later, can serve it.
+  if (candidate_.ready) started_ = watched_ = clock_.now();
+  send_job(side);
 }
 
 void Execution::on_frame(Side& side, const Frame& frame) {
-  if (!begun_) {
+  if (!side.ready) {
     // Written by the guard, before any byte of the program was there.
-    if (frame.tag == 'R') {
-      side.ready = true;
-      return begin();
-    }
+    if (frame.tag == 'R') return begin(side);
     return broken("set-up of a process: " + utf8::printable(frame.payload));
   }
   if (&side == &checker_ && frame.tag == 'V') {
@@ -380,9 +397,9 @@ void Execution::read_schedule() {
 // Looks at what no descriptor reports: processor time, and without a control group memory, threads
 // and files.
 void Execution::watch() {
-  watched_ = Clock::now();
+  watched_ = clock_.now();
   const std::string process = "/proc/" + std::to_string(candidate_.process);
-  const double wall = seconds_since(started_);
+  const double wall = clock_.seconds_since(started_);
   double cpu = 0;
   int64_t threads = 0, rss_pages = 0;
   std::ifstream file(process + "/stat");
@@ -407,7 +424,7 @@ void Execution::watch() {
   }
   read_schedule();
   if (cpu > limits_.cpu_seconds) return stop(Stop::cpu_limit);
-  if (wall > wall_limit()) return stop(Stop::wall_limit);
+  if (all_ready() && wall > wall_limit()) return stop(Stop::wall_limit);
   if (!slot_.candidate.directory.empty()) {
     const Usage usage = directory_usage(slot_.candidate.directory, limits_.files);
     if (usage.bytes > limits_.files_bytes || usage.entries > limits_.files) {
@@ -433,15 +450,15 @@ void Execution::loop() {
       while (err_.pipe && seen_.broken.empty()) on_output(err_);
       return;
     }
-    if (!ending_ && begun_ && has_checker_ && (seen_.checker_spoke || checker_.exit.known)) {
+    if (!ending_ && has_checker_ && (seen_.checker_spoke || checker_.exit.known)) {
       // Decided; whatever the candidate still does is of no interest. Only if the checker lost it,
       // how it ended is: it gets a moment to end by itself.
       lost_ = seen_.reason == "candidate_exit" && !candidate_.exit.known;
       if (!lost_) candidate_.kill();
       ending_ = true;
-      ending_since_ = Clock::now();
+      ending_since_ = clock_.now();
     }
-    if (lost_ && !candidate_.exit.known && seconds_since(ending_since_) > kLostSeconds) {
+    if (lost_ && !candidate_.exit.known && clock_.seconds_since(ending_since_) > kLostSeconds) {
       lost_ = false;
       seen_.link_closed = true;
       candidate_.kill();
@@ -476,25 +493,28 @@ void Execution::loop() {
     }
     if (out_.pipe) add(out_.pipe.get(), POLLIN, [](Execution& e) { e.on_output(e.out_); });
     if (err_.pipe) add(err_.pipe.get(), POLLIN, [](Execution& e) { e.on_output(e.err_); });
-    if (input_ && begun_) add(input_.get(), POLLOUT, [](Execution& e) { e.on_input(); });
+    if (input_ && candidate_.ready) add(input_.get(), POLLOUT, [](Execution& e) { e.on_input(); });
 
     double wait;
     if (ending_) {
-      wait = kEndSeconds - seconds_since(ending_since_);
+      wait = kEndSeconds - clock_.seconds_since(ending_since_);
       if (wait <= 0) return broken("a killed process does not end");
-      if (lost_) wait = std::max(0.0, kLostSeconds - seconds_since(ending_since_));
-    } else if (!begun_) {
-      wait = kSetupSeconds - seconds_since(created_);
-      if (wait <= 0) return broken("set-up takes too long");
+      if (lost_) wait = std::max(0.0, kLostSeconds - clock_.seconds_since(ending_since_));
     } else {
-      wait =
-          std::min(kWatchSeconds - seconds_since(watched_), wall_limit() - seconds_since(started_));
+      wait = kSetupSeconds - clock_.seconds_since(created_);
+      if (all_ready()) {
+        wait = wall_limit() - clock_.seconds_since(started_);
+      } else if (wait <= 0) {
+        return broken("set-up takes too long");
+      }
+      if (candidate_.ready) wait = std::min(wait, kWatchSeconds - clock_.seconds_since(watched_));
       if (wait <= 0) {
         watch();
         continue;
       }
     }
     const int n = poll(ready.data(), ready.size(), static_cast<int>(wait * 1000) + 1);
+    clock_.waited(wait);
     if (n < 0 && errno != EINTR) return broken("poll");
     for (size_t i = 0; n > 0 && i < ready.size() && seen_.broken.empty(); ++i) {
       if (ready[i].revents != 0) actions[i](*this);
@@ -503,7 +523,7 @@ void Execution::loop() {
 }
 
 void Execution::finish() {
-  if (begun_) seen_.wall_seconds = seconds_since(started_);
+  if (candidate_.ready) seen_.wall_seconds = clock_.seconds_since(started_);
   candidate_.kill();
   checker_.kill();
   seen_.candidate = candidate_.exit;

@@ -23,7 +23,7 @@ struct Sandbox::State {
 
   explicit State(Options options) : established(establish(options)) {
     const int workers =
-        options.workers > 0 ? options.workers : std::max(1, available_processors() / 2);
+        options.workers > 0 ? options.workers : available_processors();
     for (int i = 1; i <= workers; ++i) threads.emplace_back([this, i] { work(i); });
   }
 

@@ -199,7 +199,7 @@ struct Options {
   Level minimum_level = Level::c;
   // Use this level even if a better one is available (tests, comparisons); nullopt: the best.
   std::optional<Level> force_level;
-  // Programs judged at the same time; 0: half of the processors, at least one.
+  // Programs judged at the same time; 0: as many as there are processors.
   int workers = 0;
   // The interpreter; one outside /usr brings the directory above its bin/ into the sandbox.
   std::string python = "/usr/bin/python3";

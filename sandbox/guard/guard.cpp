@@ -27,6 +27,8 @@ namespace landlock = assay::sandbox::landlock;
 
 namespace {
 
+constexpr int kWire = 3, kLink = 4;  // as in python/server.py
+
 // State of this server, set once and inherited by every child.
 struct {
   uint32_t flags = 0;
@@ -138,7 +140,9 @@ bool drop_capabilities() {
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) != 0) return false;
     for (int cap = 0; cap < 64; ++cap) {
-      if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0 && errno != EINVAL) return false;
+      if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0) continue;
+      if (errno != EINVAL) return false;
+      break;  // beyond the last that this kernel knows
     }
   }
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -172,6 +176,65 @@ void close_from(unsigned first) {
   for (long fd = first; fd < (last > 0 ? last : 1024); ++fd) close(static_cast<int>(fd));
 }
 
+// Moves the descriptors that came with the job to their numbers.
+bool place(const int* descriptors, uint32_t count, bool has_link) {
+  // Out of the way of the targets first, so that none overwrites one that is still needed.
+  int high[8];
+  if (count == 0 || count > 8) return false;
+  for (uint32_t i = 0; i < count; ++i) {
+    high[i] = fcntl(descriptors[i], F_DUPFD, 64);
+    if (high[i] < 0) return false;
+  }
+  uint32_t next = 0;
+  if (dup2(high[next++], kWire) < 0) return false;
+  if (has_link && (next == count || dup2(high[next++], kLink) < 0)) return false;
+  for (int target = 0; next < count; ++target) {
+    if (dup2(high[next++], target) < 0) return false;
+  }
+  return true;
+}
+
+// A frame of frames.h on the wire.
+void report(char tag, const char* text) {
+  char frame[600];
+  const size_t size = strlen(text) < 512 ? strlen(text) : 512;
+  const uint8_t header[5] = {static_cast<uint8_t>(tag), static_cast<uint8_t>(size & 0xFF),
+                             static_cast<uint8_t>(size >> 8), 0, 0};
+  memcpy(frame, header, sizeof header);
+  memcpy(frame + sizeof header, text, size);
+  if (write(kWire, frame, sizeof header + size) < 0) _exit(71);
+}
+
+int lock_up(const GuardLimits& limits, unsigned keep_below, char* error, size_t error_size) {
+  if (g.flags & kGuardNamespaces) {
+    const char* step = "";
+    if (!mount_box(limits, &step)) return failed(step, error, error_size);
+  } else {
+    if (setsid() < 0) return failed("setsid", error, error_size);
+    if (chdir(g.writable) != 0) return failed("chdir", error, error_size);
+  }
+  // A namespace without a mapping: no capability over anything, and a process count of its own.
+  if ((g.flags & kGuardNamespaces) && unshare(CLONE_NEWUSER) != 0) {
+    return failed("unshare user namespace", error, error_size);
+  }
+  if (!set_limits(limits)) return failed("setrlimit", error, error_size);
+  if (!drop_capabilities()) return failed("drop capabilities", error, error_size);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    return failed("no_new_privs", error, error_size);
+  }
+  if (g.ruleset >= 0 && syscall(landlock::kRestrictSelf, g.ruleset, 0) != 0) {
+    return failed("landlock_restrict_self", error, error_size);
+  }
+  close_from(keep_below);
+  if ((g.flags & kGuardOwnSignals) && !own_signals_only()) {
+    return failed("seccomp (signals)", error, error_size);
+  }
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &g.filter, 0, 0) != 0) {
+    return failed("seccomp", error, error_size);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int guard_configure(uint32_t flags, const void* filter, uint32_t filter_bytes,
@@ -190,33 +253,14 @@ int guard_new_pid_namespace() { return unshare(CLONE_NEWPID) == 0 ? 0 : errno; }
 
 int guard_restore_pid_namespace(int self) { return setns(self, CLONE_NEWPID) == 0 ? 0 : errno; }
 
-int guard_enter(const GuardLimits* limits, uint32_t keep_below, char* error, size_t error_size) {
+void guard_enter(const GuardLimits* limits, const int* descriptors, uint32_t count,
+                 uint32_t has_link) {
   errno = 0;
-  if (g.flags & kGuardNamespaces) {
-    const char* step = "";
-    if (!mount_box(*limits, &step)) return failed(step, error, error_size);
-  } else {
-    if (setsid() < 0) return failed("setsid", error, error_size);
-    if (chdir(g.writable) != 0) return failed("chdir", error, error_size);
-  }
-  // A namespace without a mapping: no capability over anything, and a process count of its own.
-  if ((g.flags & kGuardNamespaces) && unshare(CLONE_NEWUSER) != 0) {
-    return failed("unshare user namespace", error, error_size);
-  }
-  if (!set_limits(*limits)) return failed("setrlimit", error, error_size);
-  if (!drop_capabilities()) return failed("drop capabilities", error, error_size);
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-    return failed("no_new_privs", error, error_size);
-  }
-  if (g.ruleset >= 0 && syscall(landlock::kRestrictSelf, g.ruleset, 0) != 0) {
-    return failed("landlock_restrict_self", error, error_size);
-  }
-  close_from(keep_below);
-  if ((g.flags & kGuardOwnSignals) && !own_signals_only()) {
-    return failed("seccomp (signals)", error, error_size);
-  }
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &g.filter, 0, 0) != 0) {
-    return failed("seccomp", error, error_size);
-  }
-  return 0;
+  char error[512];
+  const bool placed = place(descriptors, count, has_link != 0);
+  const int code = !placed ? failed("descriptors", error, sizeof error)
+                           : lock_up(*limits, has_link ? kLink + 1 : kWire + 1, error,
+                                     sizeof error);
+  report(code == 0 ? 'R' : 'F', code == 0 ? "" : error);
+  if (code != 0) _exit(70);
 }

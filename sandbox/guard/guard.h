@@ -41,7 +41,11 @@ int guard_new_pid_namespace();
 // of the server.
 int guard_restore_pid_namespace(int self);
 
-// In the child: gives up everything. Descriptors 0 to keep_below-1 stay open. 0, or an errno value.
-int guard_enter(const GuardLimits* limits, uint32_t keep_below, char* error, size_t error_size);
+// In the child: puts its descriptors in place, gives up everything, and reports on the wire: an
+// empty frame 'R' when it is locked up, or a frame 'F' with the failed step, after which it ends.
+// `descriptors`: wire, link if `has_link`, then standard input, output and error or none of them;
+// they become 3, 4, 0, 1, 2, and all others are closed.
+void guard_enter(const GuardLimits* limits, const int* descriptors, uint32_t count,
+                 uint32_t has_link);
 
 }  // extern "C"

@@ -162,13 +162,24 @@ def _evaluate(answer, names):
 
 
 def _streams():
-    """Standard streams as a fresh interpreter under LANG=C.UTF-8 makes them."""
+    """Standard streams as a fresh interpreter under LANG=C.UTF-8 makes them.
+
+    Made once for all children, while pipes like theirs stand in for the descriptors.
+    """
+    stand_in = os.pipe()
+    kept = [os.dup(fd) for fd in (0, 1, 2)]
+    for fd in (0, 1, 2):
+        os.dup2(stand_in[fd > 0], fd)
     sys.stdin = sys.__stdin__ = io.open(0, "r", encoding="utf-8", errors="surrogateescape",
                                         newline="\n", closefd=False)
     sys.stdout = sys.__stdout__ = io.open(1, "w", encoding="utf-8", errors="surrogateescape",
                                           newline="\n", closefd=False)
     sys.stderr = sys.__stderr__ = io.open(2, "w", encoding="utf-8", errors="backslashreplace",
                                           newline="\n", closefd=False, buffering=1)
+    for fd in (0, 1, 2):
+        os.dup2(kept[fd], fd)
+    for fd in (*stand_in, *kept):
+        os.close(fd)
 
 
 def _report(error):
@@ -234,9 +245,36 @@ def _serve(source, frame_limit, function):
         channel.answer(*channel.receive())
 
 
+_SAMPLE = b"""
+import math
+class Holder:
+    def __init__(self, value=1): self.value = value
+def f(values, text="a"):
+    found = {text: [value + 1 for value in values], "b": (1.5, None, True)}
+    return sorted(found.items(), key=lambda item: str(item[1]))
+"""
+
+
+def prepare():
+    """What a child will do, before there are children."""
+    _streams()
+    names = _namespace("solution")
+    channel = _Channel(names, _FRAME_LIMIT)
+    exec(compile(_SAMPLE, "<program>", "exec", dont_inherit=True), names)
+
+    def call(*args):
+        return server.pack_frame(b"c", plain.encode((names["f"], args, {}), channel.refer))
+    requests = [server.pack_frame(b"l", plain.encode("f", channel.refer)), call([3, 1, 2]), call(1)]
+
+    def play():
+        for _ in requests:
+            channel.answer(*channel.receive())
+    server.rehearse(requests, play)
+    del sys.modules["solution"]
+
+
 def run(fields):
     kind, source, frame_limit, function = fields
-    _streams()
     random.seed(0)  # a verdict must not depend on the run
     if kind == b"stdio":
         _run_script(source)

@@ -488,6 +488,22 @@ def _guarded(link, source, body):
 _RUNNERS = {b"call": _run_call, b"function": _run_function, b"expression": _run_expression}
 
 
+_SAMPLE = b"""
+def check(candidate):
+    assert candidate([3, 1]) == [("a", [2, 4])] and len(candidate([])) == 1
+"""
+
+
+def prepare():
+    """What a child will do, before there are children."""
+    def answer(*values):
+        return server.pack_frame(b"r", plain.encode(values, lambda value: (b"h", 0, b"function")))
+    answers = [answer(None, None), answer((True, prepare), None), answer([("a", [2, 4])], None),
+               answer([0], (([],), {}))]
+    fields = [b"import math\ndef f(values):\n", _SAMPLE, b"f", b"", b"def f(v): pass\n"]
+    server.rehearse(answers, lambda: _run_call(_Link(1 << 20), fields))
+
+
 def run(fields):
     _Verdict.nonce, kind, frame_limit = fields[:3]
     random.seed(0)

@@ -21,7 +21,7 @@ import sys
 
 WIRE, LINK = 3, 4
 _HEADER = struct.Struct("<cI")
-_LIMITS = struct.Struct("<8Q")
+_INT_BYTES = array.array("i").itemsize
 _FLAG_NAMESPACES = 1
 _ERROR_BYTES = 512
 
@@ -67,10 +67,15 @@ def read_exactly(fd, count):
     return b"".join(parts)
 
 
+def pack_frame(tag, payload):
+    return _HEADER.pack(tag, len(payload)) + payload
+
+
 def send_frame(fd, tag, payload):
-    header = _HEADER.pack(tag, len(payload))
-    write_all(fd, header + payload if len(payload) < 65536 else header)
-    if len(payload) >= 65536:
+    if len(payload) < 65536:
+        write_all(fd, pack_frame(tag, payload))
+    else:
+        write_all(fd, _HEADER.pack(tag, len(payload)))
         write_all(fd, payload)
 
 
@@ -92,7 +97,7 @@ def _receive(control):
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(payload[:len(payload) - len(payload) % fds.itemsize])
-    return data, list(fds)
+    return data, fds
 
 
 def _send(control, data, fds=()):
@@ -104,44 +109,24 @@ class _Guard:
     def __init__(self, library, flags, filter_code, readable, writable):
         self.library = library
         self.flags = flags
-        self.error = ctypes.create_string_buffer(_ERROR_BYTES)
-        code = self.library.guard_configure(
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        code = library.guard_configure(
             ctypes.c_uint32(flags), filter_code, ctypes.c_uint32(len(filter_code)), writable,
-            readable, ctypes.c_uint32(len(readable)), self.error, ctypes.c_size_t(_ERROR_BYTES))
+            readable, ctypes.c_uint32(len(readable)), error, ctypes.c_size_t(_ERROR_BYTES))
         if code:
-            raise OSError(code, self.error.value.decode())
+            raise OSError(code, error.value.decode())
+        self._enter = library.guard_enter
+        self._enter.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint32, ctypes.c_uint32]
+        self._enter.restype = None
 
-    def enter(self, limits, keep_below):
-        """An error text, or None."""
-        code = self.library.guard_enter(limits, ctypes.c_uint32(keep_below), self.error,
-                                        ctypes.c_size_t(_ERROR_BYTES))
-        return self.error.value if code else None
+    def enter(self, limits, descriptors, link):
+        """Returns locked up, with "ready" reported; or does not return."""
+        self._enter(limits, descriptors, len(descriptors) // _INT_BYTES, link)
 
 
 def _child(role, guard, fds, message):
-    # message: tag, number of link descriptors (0 or 1), limits
-    wire, rest = fds[0], fds[1:]
-    link = rest.pop(0) if message[1:2] == b"L" else None
-    # Away from the low numbers first, so that no dup2 overwrites one that is still needed.
-    high = 64
-    moved = []
-    for fd in [wire] + ([link] if link is not None else []) + rest:
-        os.dup2(fd, high, inheritable=True)
-        moved.append(high)
-        high += 1
-    os.dup2(moved.pop(0), WIRE)
-    keep = WIRE + 1
-    if link is not None:
-        os.dup2(moved.pop(0), LINK)
-        keep = LINK + 1
-    for target, fd in enumerate(moved):  # stdin, stdout, stderr; a checker keeps /dev/null
-        os.dup2(fd, target)
-    limits = (ctypes.c_uint64 * 8)(*_LIMITS.unpack(message[2:2 + _LIMITS.size]))
-    error = guard.enter(limits, keep)
-    if error is not None:
-        send_frame(WIRE, b"F", error)
-        os._exit(70)
-    send_frame(WIRE, b"R", b"")
+    # message: tag, whether there is a link ("L" or "-"), limits
+    guard.enter(message[2:], fds.tobytes(), message[1:2] == b"L")
     frame = read_frame(WIRE, 1 << 31)
     if frame is None:
         os._exit(71)
@@ -214,12 +199,27 @@ def _warm(names):
     return available
 
 
+def rehearse(frames, play):
+    """Calls `play` with a link on which `frames` are waiting, and forgets what it writes there.
+
+    What a program's life will need has then been looked up, cached and allocated once for all
+    children; measured, that saves a fifteenth of their processor time.
+    """
+    ours, theirs = socket.socketpair()
+    os.dup2(theirs.fileno(), LINK)
+    ours.sendall(b"".join(frames))
+    play()
+    ours.close()
+    theirs.close()
+
+
 def main(role):
     control = socket.socket(fileno=WIRE)
     fields = unpack_fields(_receive(control)[0])
     path, flags, filter_code, readable, modules = fields
     config = ctypes.CDLL(path.decode()), int(flags), filter_code, readable
     available = _warm(modules.decode().split())
+    role.prepare()
     os.close(LINK)
     sys.argv = [""]
     os.dup2(1, 2)  # standard error was kept for errors at start; from here on it is /dev/null
