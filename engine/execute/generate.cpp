@@ -199,7 +199,8 @@ class GenerateRun {
     drafting_.clear();
     for (const Chunk& chunk : chunks) {
       // Of a shared prefix, the entries are there already.
-      chunk.sequence->entries = std::max<int64_t>(chunk.sequence->entries, chunk.sequence->item->shared - 1);
+      chunk.sequence->entries = std::max<int64_t>(
+          chunk.sequence->entries, static_cast<int64_t>(chunk.sequence->item->shared) - 1);
       drafting_.push_back({chunk.sequence, chunk.end});
     }
     draft();

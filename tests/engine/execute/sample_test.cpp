@@ -74,6 +74,23 @@ TEST_F(SampleCheckpoint, DraftsAreMostlyAcceptedAndChangeNothing) {
                                               static_cast<double>(statistics.drafted)));
 }
 
+// A request on its own is drafted like one among others: about every second token is a draft's.
+TEST_F(SampleCheckpoint, DraftsARequestThatSharesNothing) {
+  options_.speculate_mtp = true;
+  const auto engine = open_engine(options_);
+  std::vector<TokenId> prompt = encode_prompt(engine->tokenizer(), "Once upon a time");
+  GenerateRequest request;
+  request.prompt = prompt;
+  request.max_tokens = 60;
+  request.stop_at_eos = false;
+  generate(*engine, {request});
+  const EngineStatistics statistics = engine->statistics();
+  EXPECT_EQ(statistics.tokens_generated, 60u);
+  // Each step but the first gives one token and its accepted draft.
+  EXPECT_GE(statistics.drafted + statistics.accepted, 57u);
+  EXPECT_GT(statistics.accepted, 10u);
+}
+
 // Every string that occurs in a text is found as a stop string, wherever tokens begin and end.
 TEST_F(SampleCheckpoint, StopStringsCutTheText) {
   const auto engine = open_engine(options_);
