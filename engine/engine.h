@@ -28,7 +28,6 @@
 #include <vector>
 
 #include "engine/text/boundary.h"
-#include "engine/text/boundary.h"
 #include "engine/text/tokenizer.h"
 
 namespace assay::engine {
@@ -114,6 +113,9 @@ struct GenerateRequest {
   int group = 0;
   bool finished = false;
   bool stop_at_eos = true;
+  // Token healing (heal_prompt): bytes that the generated tokens must begin with. They belong to
+  // the prompt: the result's text starts, and stop strings are looked for, behind them.
+  std::string required;
 };
 
 enum class FinishReason { stop, eos, length };
@@ -179,8 +181,15 @@ struct PlanSummary {
 
 struct EngineStatistics {
   uint64_t tokens_asked = 0, tokens_computed = 0, tokens_generated = 0;
-  uint64_t drafted = 0, accepted = 0;  // MTP
+  // MTP: guesses that the main model verified, and those that were right. A verifying step gives
+  // one token, and a second one where the guess was right.
+  uint64_t drafted = 0, accepted = 0;
   double seconds = 0;
+
+  double acceptance_rate() const {
+    return drafted > 0 ? static_cast<double>(accepted) / static_cast<double>(drafted) : 0;
+  }
+  double accepted_length() const { return 1 + acceptance_rate(); }  // tokens a verifying step
 };
 
 class Engine {
@@ -205,7 +214,8 @@ std::unique_ptr<Engine> open_engine(const EngineOptions& options);
 struct CheckpointInfo {
   std::string name;                    // directory name
   std::string architecture;
-  bool supported = false;
+  bool architecture_supported = false; // config.json is understood
+  bool supported = false;              // open_engine() would take it (token ids at least)
   std::vector<std::string> problems;   // what is missing, contradictory or odd; empty: nothing
   std::vector<std::string> notes;      // e.g. "MTP layer 61 present: not used for scoring"
   uint64_t parameters = 0;             // without MTP
@@ -216,7 +226,7 @@ struct CheckpointInfo {
   int64_t context_length = 0;
   int64_t layers = 0, hidden = 0, heads = 0, vocabulary = 0;
   int64_t routed_experts = 0, experts_per_token = 0, shared_experts = 0;
-  Numerics default_numerics = Numerics::fp32;
+  std::optional<Numerics> default_numerics;  // absent: not known without weights
   std::string tokenizer;               // one line: type, entries, added tokens, BOS policy
   std::optional<int64_t> training_step, training_tokens;
   std::string config_digest;           // SHA-256 of config.json
@@ -227,7 +237,8 @@ struct CheckpointInfo {
   std::string tokenizer_digest;        // SHA-256 of tokenizer.json
 };
 // Lists what is wrong in `problems` instead of throwing; throws bad_input only where the directory
-// itself cannot be read. `supported` says whether open_engine() would take it (token ids at least).
+// itself cannot be read. For a file, a config.json under any name, the configuration alone is
+// inspected: nothing else is missed, and what it announces (MTP) is reported as if it were there.
 CheckpointInfo inspect_checkpoint(const std::filesystem::path& model);
 
 }  // namespace assay::engine

@@ -41,7 +41,7 @@ CREATE TABLE sessions (
   id INTEGER PRIMARY KEY,           -- row number
   run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE, -- the run it belongs to
   command_line TEXT NOT NULL,       -- as typed
-  host TEXT NOT NULL DEFAULT '{}',  -- JSON object: processor, threads, memory, operating system
+  host TEXT NOT NULL DEFAULT '{}',  -- JSON object: processor, threads, memory, operating system; when finished, MTP drafts
   started_at INTEGER NOT NULL,      -- Unix seconds
   finished_at INTEGER               -- NULL: was interrupted or still runs
 ) STRICT;

@@ -114,8 +114,9 @@ class Store {
   // description's `aggregation`) must be among them, its strata disjoint. Throws internal if
   // documents are missing or not graded.
   void finish_evaluation(EvaluationId evaluation, std::span<const AggregateRule> rules = {});
-  // Marks the run finished if all its evaluations are, closes its open session, commits.
-  void finish_run(RunId run);
+  // Marks the run finished if all its evaluations are, closes its open session, commits. The members
+  // of `facts`, a JSON object, join the session's host facts.
+  void finish_run(RunId run, const std::string& facts = "{}");
 
   // -- reading for resumption --------------------------------------------------------------------
 

@@ -96,8 +96,8 @@ void Checkpoint::release_pages(const TensorView& tensor) const {
   ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
-void Checkpoint::check_values(const TensorView& tensor) const {
-  check_finite(tensor, state_->config.ue8m0_scales, shard_path(tensor.shard).string());
+void Checkpoint::check_values(const TensorView& tensor, int64_t first_row) const {
+  check_finite(tensor, state_->config.ue8m0_scales, shard_path(tensor.shard).string(), first_row);
 }
 
 }  // namespace assay::engine

@@ -95,7 +95,7 @@ class Checkpoint {
   const std::vector<std::string>& notes() const;
 
   // check_finite on one tensor of this checkpoint, with the right file name.
-  void check_values(const TensorView& tensor) const;
+  void check_values(const TensorView& tensor, int64_t first_row = 0) const;
   // The tensor will not be read soon: its pages of the mapped file leave this process's memory (not
   // the system's cache). Reading it again is allowed and maps them anew.
   void release_pages(const TensorView& tensor) const;

@@ -93,6 +93,7 @@ void read_rope(ConfigReader& reader, ModelConfig& config) {
     if (rope.factor < 1) node.at("factor").fail("must be at least 1");
     rope.original_context = r.count("original_max_position_embeddings");
     if (name == "yarn") {
+      r.demand_if_there("truncate", true);  // floor and ceil of the ramp's ends
       rope.beta_fast = r.number_or("beta_fast", 32);
       rope.beta_slow = r.number_or("beta_slow", 1);
       rope.mscale = r.number_or("mscale", 1);

@@ -83,9 +83,9 @@ constexpr std::string_view kHarmless[] = {
     "use_cache",
 };
 
-bool switches_off(const json::Value& value) {
+// A false is no such value: it may switch off what is on by default (YaRN's `truncate`).
+bool says_nothing(const json::Value& value) {
   if (value.is_null()) return true;
-  if (value.is_boolean()) return !value.boolean();
   if (value.is_string()) return value.string().empty();
   if (value.is_array() || value.is_object()) return value.size() == 0;
   return false;
@@ -184,7 +184,7 @@ void ConfigReader::ignore_harmless() {
 
 void ConfigReader::refuse_unread() const {
   object_.for_each_member([&](std::string_view key, json::Value value) {
-    if (read_.contains(key) || key.starts_with('_') || switches_off(value)) return;
+    if (read_.contains(key) || key.starts_with('_') || says_nothing(value)) return;
     value.fail("unknown key; it might change what the model computes",
                "if it does not, take it out of a copy of the file");
   });

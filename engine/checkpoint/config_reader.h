@@ -39,8 +39,8 @@ class ConfigReader {
   void ignore(std::initializer_list<std::string_view> keys);
   // Those of Hugging Face configurations that never have: metadata, training, generation defaults.
   void ignore_harmless();
-  // Refuses the first key that was neither read nor ignored, unless its value switches something
-  // off (null, false, empty).
+  // Refuses the first key that was neither read nor ignored, unless its value says nothing (null,
+  // empty). A false may switch off what is on by default, so it is refused.
   void refuse_unread() const;
 
  private:

@@ -29,7 +29,7 @@ class Inspection {
   CheckpointInfo run() {
     const fs::path clean = fs::weakly_canonical(directory_);
     info_.name = clean.filename().string();
-    read_config();
+    read_config(directory_ / "config.json");
     read_weights();
     read_tokenizer();
     info_.supported = config_.has_value() && !weights_broken_;
@@ -41,11 +41,25 @@ class Inspection {
     return std::move(info_);
   }
 
+  // `directory` is the configuration file alone.
+  CheckpointInfo run_config() {
+    info_.name = directory_.filename().string();
+    read_config(directory_);
+    info_.notes.push_back("configuration alone: weights and tokenizer were not looked for");
+    if (config_) {
+      info_.default_numerics = config_->fp8_weights ? Numerics::fp8_weights : Numerics::bf16;
+      if (config_->mtp_layers > 0) {
+        info_.notes.push_back("multi-token prediction layer " + std::to_string(config_->layers) +
+                              " announced; not used for scoring");
+      }
+    }
+    return std::move(info_);
+  }
+
  private:
   void problem(const Error& error) { info_.problems.emplace_back(error.what()); }
 
-  void read_config() {
-    const fs::path path = directory_ / "config.json";
+  void read_config(const fs::path& path) {
     try {
       const std::string text = read_file(path);
       info_.config_digest = sha256_hex(text);
@@ -59,6 +73,7 @@ class Inspection {
       problem(error);
       return;
     }
+    info_.architecture_supported = true;
     const ModelConfig& c = *config_;
     const ParameterCount count = count_parameters(c);
     info_.parameters = count.total;
@@ -169,6 +184,7 @@ class Inspection {
 
 CheckpointInfo inspect_checkpoint(const std::filesystem::path& model) {
   std::error_code error;
+  if (fs::is_regular_file(model, error)) return Inspection(model).run_config();
   const fs::directory_iterator readable(model, error);
   if (error)
     throw_bad_input("cannot be read as a directory: " + error.message(), model.string(),

@@ -157,7 +157,8 @@ void dequantize(const TensorView& tensor, float* out) {
   for (int64_t r = 0; r < tensor.rows(); ++r) dequantize_row(tensor, r, out + r * tensor.cols());
 }
 
-void check_finite(const TensorView& t, bool ue8m0_scales, std::string_view where) {
+void check_finite(const TensorView& t, bool ue8m0_scales, std::string_view where,
+                  int64_t first_row) {
   const auto fail = [&](const std::string& what, const std::string& tensor) {
     throw_bad_input(what, std::string(where) + ": tensor " + tensor,
                     "the checkpoint is damaged or diverged; fetch or save it again");
@@ -165,7 +166,7 @@ void check_finite(const TensorView& t, bool ue8m0_scales, std::string_view where
   const int64_t bad = first_not_finite(t);
   if (bad < t.elements())
     fail((t.dtype == DType::f8_e4m3 ? "NaN byte at " : "NaN or infinity at ") +
-             position(t, bad, t.cols()),
+             position(t, bad + first_row * t.cols(), t.cols()),
          std::string(t.name));
   for (int64_t i = 0; t.scale && i < t.scale_rows * t.scale_cols; ++i) {
     const float s = t.scale[i];

@@ -52,7 +52,9 @@ void dequantize(const TensorView& tensor, float* out);
 
 // Throws bad_input naming tensor and position of the first element that is NaN or infinite, e4m3
 // NaN bytes included, or of the first scale that is NaN, infinite, zero or negative; ue8m0: that is
-// not a power of two. Reads the whole tensor. `where` names the file.
-void check_finite(const TensorView& tensor, bool ue8m0_scales, std::string_view where);
+// not a power of two. Reads the whole tensor. `where` names the file; `first_row` is the row that a
+// view of a part of a tensor begins with.
+void check_finite(const TensorView& tensor, bool ue8m0_scales, std::string_view where,
+                  int64_t first_row = 0);
 
 }  // namespace assay::engine

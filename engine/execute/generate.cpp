@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <memory>
 
@@ -198,7 +199,8 @@ class GenerateRun {
     drafting_.clear();
     for (const Chunk& chunk : chunks) {
       // Of a shared prefix, the entries are there already.
-      chunk.sequence->entries = std::max<int64_t>(chunk.sequence->entries, chunk.sequence->item->shared - 1);
+      chunk.sequence->entries = std::max<int64_t>(
+          chunk.sequence->entries, static_cast<int64_t>(chunk.sequence->item->shared) - 1);
       drafting_.push_back({chunk.sequence, chunk.end});
     }
     draft();
@@ -373,19 +375,38 @@ class GenerateRun {
         ++statistics_.accepted;
         if (expert_load_) count_generated(sequence, static_cast<uint32_t>(rows_[i]), accepted_);
       }
-      if (sequence.greedy()) {
+      const bool healing = !sequence.required.empty();
+      if (sequence.greedy() && !healing) {
         take({argmax_[i], argmax_logprobs_[i]}, sequence);
         continue;
       }
-      const ops::Rows logits = model::matrix(logits_, 1, runner_.head().n);
-      backend.head_logits(runner_.head(), model::slice(normed, static_cast<int64_t>(i), 1), logits);
-      take(sample({logits.data, static_cast<size_t>(logits.cols)}, sequence.request->sampling,
-                  sequence.random, scratch_),
+      const ops::Rows row = model::matrix(logits_, 1, runner_.head().n);
+      backend.head_logits(runner_.head(), model::slice(normed, static_cast<int64_t>(i), 1), row);
+      const std::span<const float> logits(row.data, static_cast<size_t>(row.cols));
+      const Sampling& sampling = sequence.request->sampling;
+      take(healing ? sample_among(logits, healing_tokens(sequence), sampling, sequence.random, scratch_)
+                   : sample(logits, sampling, sequence.random, scratch_),
            sequence);
     }
   }
 
+  // The tokens of the model's vocabulary that go along with the bytes a sequence must begin with.
+  std::vector<TokenId> healing_tokens(const Sequence& sequence) {
+    if (!prefixes_) prefixes_ = std::make_unique<TokenPrefixIndex>(*tokenizer_);
+    std::vector<TokenId> ids = prefixes_->allowed(sequence.required);
+    std::erase_if(ids, [&](TokenId id) { return id >= runner_.head().n; });
+    if (ids.empty()) {
+      throw_bad_input("no token of the vocabulary continues the prompt's last bytes",
+                      "request " + std::to_string(sequence.item->request),
+                      "leave token healing out");
+    }
+    return ids;
+  }
+
   void take(const Choice& choice, Sequence& sequence) {
+    if (!std::isfinite(choice.logprob)) {
+      runner_.throw_overflow("the head computes log-probabilities");
+    }
     ++statistics_.tokens_generated;
     if (sequence.request->stop_at_eos &&
         std::find(eos_.begin(), eos_.end(), choice.token) != eos_.end()) {
@@ -395,7 +416,11 @@ class GenerateRun {
     sequence.tokens.push_back(choice.token);
     sequence.logprobs.push_back(choice.logprob);
     if (tokenizer_ && !tokenizer_->is_special(choice.token)) {
-      if (const auto cut = sequence.stop.append(tokenizer_->token_bytes(choice.token))) {
+      std::string_view bytes = tokenizer_->token_bytes(choice.token);
+      const size_t healed = std::min(sequence.required.size(), bytes.size());
+      sequence.required.remove_prefix(healed);
+      bytes.remove_prefix(healed);
+      if (const auto cut = sequence.stop.append(bytes)) {
         sequence.text_end = *cut;
         sequence.finish = FinishReason::stop;
         return;
@@ -493,6 +518,7 @@ class GenerateRun {
   std::vector<float> argmax_logprobs_;
   model::Buffer<float> logits_;
   std::vector<std::pair<double, TokenId>> scratch_;
+  std::unique_ptr<TokenPrefixIndex> prefixes_;  // made when a prompt is to be healed
 
   EngineProgress progress_;
   Clock::time_point start_ = Clock::now(), committed_ = start_;
@@ -508,6 +534,9 @@ void run_generate(Runner& runner, const Tokenizer* tokenizer,
   for (size_t i = 0; i < requests.size() && !tokenizer; ++i) {
     if (!requests[i].stop.empty()) {
       throw_bad_input("stop strings need a tokenizer", "request " + std::to_string(i));
+    }
+    if (!requests[i].required.empty()) {
+      throw_bad_input("token healing needs a tokenizer", "request " + std::to_string(i));
     }
   }
   GenerateRun(runner, tokenizer, requests, limits, expert_load, speculate, sink, statistics).run();

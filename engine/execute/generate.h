@@ -59,7 +59,7 @@ std::vector<WorkItem> plan_generation(std::span<const GenerateRequest> requests,
                                       const ModelConfig& config, bool expert_load);
 
 // `speculate`: draft with the checkpoint's MTP layer; the results are the same bits.
-// `tokenizer` may be null: then no text is decoded, and stop strings are refused.
+// `tokenizer` may be null: then no text is decoded, and stop strings and required bytes are refused.
 void run_generate(Runner& runner, const Tokenizer* tokenizer,
                   std::span<const GenerateRequest> requests, const GenerateLimits& limits,
                   bool expert_load, bool speculate, GenerateSink& sink,

@@ -42,7 +42,10 @@ int64_t generation_limit(const GenerateRequest& request, const ModelConfig& conf
 namespace {
 
 bool same_work(const GenerateRequest& a, const GenerateRequest& b) {
-  if (a.max_tokens != b.max_tokens || a.stop != b.stop || a.stop_at_eos != b.stop_at_eos) return false;
+  if (a.max_tokens != b.max_tokens || a.stop != b.stop || a.stop_at_eos != b.stop_at_eos ||
+      a.required != b.required) {
+    return false;
+  }
   const Sampling &s = a.sampling, &t = b.sampling;
   if (s.temperature != t.temperature) return false;
   return s.temperature == 0 || (s.top_p == t.top_p && s.seed == t.seed && s.stream == t.stream);

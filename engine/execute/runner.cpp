@@ -1,9 +1,18 @@
 #include "engine/execute/runner.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <cstring>
+#include <limits>
+
+#include "base/error.h"
 
 namespace assay::engine {
+
+namespace {
+constexpr float kLargestFloat = std::numeric_limits<float>::max();
+}
 
 Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend,
                const ops::Backend* preparer, size_t resident_bytes)
@@ -20,7 +29,7 @@ void Runner::check_by_rows(const TensorView& table) const {
     TensorView slice = table;
     slice.shape[0] = std::min(kRows, table.rows() - row);
     slice.data += row * table.cols() * dtype_bytes(table.dtype);
-    checkpoint_.check_values(slice);
+    checkpoint_.check_values(slice, row);
     checkpoint_.release_pages(slice);
   }
 }
@@ -39,9 +48,31 @@ ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass
   for (int layer = 0; layer < layers_.layers(); ++layer) {
     const model::PreparedLayer& weights = layers_.acquire(layer, absorbed);
     const ops::Routing* routing = decoder_.layer(weights, pass, pool, layer, x);
+    require_finite(x, layer);
     if (hook) hook(layer, routing);
   }
   return x;
+}
+
+// Finite weights can still overflow. Whatever is not finite inside a layer arrives here: every op
+// passes NaN on, and what infinities cancel to is NaN.
+void Runner::require_finite(ops::ConstRows x, int layer) const {
+  std::atomic<bool> overflow{false};
+  backend_.workers().for_ranges(x.rows, 64, [&](int64_t begin, int64_t end) {
+    bool any = false;
+    for (int64_t i = begin; i < end; ++i) {
+      const float* row = x.row(i);
+      for (int64_t c = 0; c < x.cols; ++c) any |= !(std::fabs(row[c]) <= kLargestFloat);
+    }
+    if (any) overflow = true;
+  });
+  if (overflow) throw_overflow("layer " + std::to_string(layer) + " computes values");
+}
+
+void Runner::throw_overflow(const std::string& what) const {
+  throw_bad_input(what + " that are not finite (" + std::string(backend_.profile()) + ")",
+                  checkpoint_.directory().string(),
+                  "the weights are finite, but too large for fp32: the checkpoint has diverged");
 }
 
 ops::Rows Runner::final_norm(ops::ConstRows hidden, std::span<const int32_t> rows) {

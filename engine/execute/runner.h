@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/checkpoint/checkpoint.h"
@@ -27,9 +28,12 @@ class Runner {
   // Called after each layer; routing is null for dense layers.
   using LayerHook = std::function<void(int layer, const ops::Routing* routing)>;
   // Hidden states after the last layer, before the final norm [rows, hidden]; valid until the next
-  // run.
+  // run. Throws bad_input where a layer's hidden states overflow.
   ops::Rows run(std::span<const TokenId> ids, const model::PassInput& pass, model::KvPool& pool,
                 const LayerHook& hook);
+
+  // Throws bad_input: `what` names what turned out not to be finite.
+  [[noreturn]] void throw_overflow(const std::string& what) const;
 
   // Rows `rows` of `hidden`, normed by the final norm, [count, hidden]; valid until the next call.
   ops::Rows final_norm(ops::ConstRows hidden, std::span<const int32_t> rows);
@@ -40,6 +44,7 @@ class Runner {
 
  private:
   void check_by_rows(const TensorView& table) const;
+  void require_finite(ops::ConstRows x, int layer) const;
 
   const Checkpoint& checkpoint_;
   const ops::Backend& backend_;

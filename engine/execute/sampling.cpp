@@ -43,4 +43,20 @@ Choice sample(std::span<const float> logits, const Sampling& sampling, Random& r
   return {token, static_cast<float>(logit - largest - std::log(all))};
 }
 
+Choice sample_among(std::span<const float> logits, std::span<const TokenId> allowed,
+                    const Sampling& sampling, Random& random,
+                    std::vector<std::pair<double, TokenId>>& scratch) {
+  std::vector<float> own;
+  for (const TokenId id : allowed) own.push_back(logits[static_cast<size_t>(id)]);
+  const auto place = sampling.temperature == 0
+                         ? std::max_element(own.begin(), own.end()) - own.begin()
+                         : sample(own, sampling, random, scratch).token;
+  const TokenId token = allowed[static_cast<size_t>(place)];
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double all = 0;
+  for (const float logit : logits) all += std::exp(static_cast<double>(logit) - largest);
+  const double logit = logits[static_cast<size_t>(token)];
+  return {token, static_cast<float>(logit - largest - std::log(all))};
+}
+
 }  // namespace assay::engine

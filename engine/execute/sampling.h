@@ -21,4 +21,10 @@ struct Choice {
 Choice sample(std::span<const float> logits, const Sampling& sampling, Random& random,
               std::vector<std::pair<double, TokenId>>& scratch);
 
+// The same among the ids of `allowed` only (ascending, not empty), and the most likely of them at
+// temperature 0. The log-probability stays that among all tokens.
+Choice sample_among(std::span<const float> logits, std::span<const TokenId> allowed,
+                    const Sampling& sampling, Random& random,
+                    std::vector<std::pair<double, TokenId>>& scratch);
+
 }  // namespace assay::engine

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "engine/execute/runner.h"
 
@@ -107,6 +108,9 @@ class ScoreRun {
       const ops::Rows normed = runner_.final_norm(hidden, row_list_);
       runner_.backend().head_score(runner_.head(), normed, {first_, tokens_}, logprobs_.data(),
                                    argmax_.data(), argmax_logprobs_.data());
+      for (const float logprob : logprobs_) {
+        if (!std::isfinite(logprob)) runner_.throw_overflow("the head computes log-probabilities");
+      }
       size_t row = 0, token = 0;
       for (size_t i = at; i < end; ++i) {
         const ScoreTarget& t = targets[i];

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/random.h"
@@ -16,7 +17,8 @@ namespace assay::engine {
 // A sequence that is being generated.
 struct Sequence {
   Sequence(const WorkItem& w, const GenerateRequest& r, int64_t limit_)
-      : item(&w), request(&r), limit(limit_), stop(r.stop), random(r.sampling.seed, r.sampling.stream) {}
+      : item(&w), request(&r), limit(limit_), stop(r.stop), required(r.required),
+        random(r.sampling.seed, r.sampling.stream) {}
 
   const WorkItem* item;
   const GenerateRequest* request;
@@ -25,6 +27,7 @@ struct Sequence {
   std::vector<TokenId> tokens;  // generated; the last one is not fed yet
   std::vector<float> logprobs;
   StopMatcher stop;
+  std::string_view required;    // bytes that must come next (token healing)
   Random random;
   std::optional<FinishReason> finish;
   size_t text_end = std::string::npos;

@@ -72,7 +72,7 @@ enum class Stacking {
 
 // Which arithmetic a matrix takes part in.
 enum class Role {
-  linear,   // the numerics mode's (fp32, bf16, fp8 where the tensor has block scales)
+  linear,   // the numerics mode's (fp32, bf16; fp8 where the tensor has block scales, else fp32)
   fp32,     // always fp32: router weights
   head,     // the output head: like `linear`, but never fp8
 };

@@ -118,21 +118,39 @@ TokenPrefixIndex::TokenPrefixIndex(const Tokenizer& tokenizer) : tokenizer_(toke
   });
 }
 
+TokenPrefixIndex::Position TokenPrefixIndex::lower_bound(std::string_view bytes) const {
+  return std::lower_bound(
+      by_bytes_.begin(), by_bytes_.end(), bytes,
+      [&](TokenId id, std::string_view b) { return tokenizer_.token_bytes(id) < b; });
+}
+
+bool TokenPrefixIndex::is_token(std::string_view bytes) const {
+  const Position at = lower_bound(bytes);
+  return at != by_bytes_.end() && bytes_at(at) == bytes;
+}
+
 std::vector<TokenId> TokenPrefixIndex::allowed(std::string_view required) const {
+  // complete[i]: tokens can give required[i, end), the last one with any further bytes.
+  std::vector<bool> complete(required.size() + 1, true);
+  for (size_t i = required.size(); i-- > 0;) {
+    const Position at = lower_bound(required.substr(i));
+    bool possible = at != by_bytes_.end() && bytes_at(at).starts_with(required.substr(i));
+    for (size_t j = i + 1; j < required.size() && !possible; ++j) {
+      possible = complete[j] && is_token(required.substr(i, j - i));
+    }
+    complete[i] = possible;
+  }
   std::vector<TokenId> ids;
-  const auto less = [&](TokenId id, std::string_view bytes) {
-    return tokenizer_.token_bytes(id) < bytes;
-  };
   // Tokens that begin with all of `required` are neighbours in the order.
-  auto at = std::lower_bound(by_bytes_.begin(), by_bytes_.end(), required, less);
-  for (; at != by_bytes_.end() && tokenizer_.token_bytes(*at).starts_with(required); ++at) {
+  for (Position at = lower_bound(required);
+       at != by_bytes_.end() && bytes_at(at).starts_with(required); ++at) {
     ids.push_back(*at);
   }
-  // Tokens that are a shorter beginning of it.
   for (size_t size = 1; size < required.size(); ++size) {
+    if (!complete[size]) continue;
     const std::string_view beginning = required.substr(0, size);
-    at = std::lower_bound(by_bytes_.begin(), by_bytes_.end(), beginning, less);
-    for (; at != by_bytes_.end() && tokenizer_.token_bytes(*at) == beginning; ++at) {
+    for (Position at = lower_bound(beginning);
+         at != by_bytes_.end() && bytes_at(at) == beginning; ++at) {
       ids.push_back(*at);
     }
   }

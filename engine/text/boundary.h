@@ -85,11 +85,17 @@ HealedPrompt heal_prompt(const Tokenizer& tokenizer, std::span<const TokenId> pr
 class TokenPrefixIndex {
  public:
   explicit TokenPrefixIndex(const Tokenizer& tokenizer);  // `tokenizer` must outlive the index
-  // Ids, ascending, whose bytes begin with `required` or are themselves a beginning of it. After
-  // choosing one, the bytes still required are required.substr(min(size, token's bytes)).
+  // Ids, ascending, whose bytes begin with `required` or are themselves a beginning of it whose
+  // rest can be completed by further tokens. After choosing one, the bytes still required are
+  // required.substr(min(size, token's bytes)). Empty only if no sequence of tokens gives them.
   std::vector<TokenId> allowed(std::string_view required) const;
 
  private:
+  using Position = std::vector<TokenId>::const_iterator;
+  Position lower_bound(std::string_view bytes) const;
+  std::string_view bytes_at(Position at) const { return tokenizer_.token_bytes(*at); }
+  bool is_token(std::string_view bytes) const;
+
   const Tokenizer& tokenizer_;
   std::vector<TokenId> by_bytes_;  // sorted by (bytes, id)
 };

@@ -1,6 +1,7 @@
 #include "harness/cli/engine_options.h"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 
 #include "base/error.h"
 #include "harness/cli/verbs.h"
@@ -20,6 +21,11 @@ engine::EngineOptions EngineFlags::options(const std::string& model) const {
     out.speculate_mtp = true;
   }
   return out;
+}
+
+bool has_tokenizer(const std::string& model) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::path(model) / "tokenizer.json", ignored);
 }
 
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {

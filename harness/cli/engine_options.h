@@ -19,6 +19,9 @@ struct EngineFlags {
   engine::EngineOptions options(const std::string& model) const;
 };
 
+// Whether text can be turned into tokens; without, requests are lists of token ids.
+bool has_tokenizer(const std::string& model);
+
 // Adds --numerics, --kernels, --threads, --memory, --pass-tokens (and --speculate for generation).
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates);
 

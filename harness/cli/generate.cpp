@@ -9,14 +9,18 @@
 #include "harness/cli/id_lists.h"
 #include "harness/cli/ordered_lines.h"
 #include "harness/cli/verbs.h"
+#include "harness/terminal/summary.h"
 
 namespace assay::harness {
 
 namespace {
 
+constexpr int64_t kMostTokens = 1 << 30;
+
 struct Options {
   std::string model;
   EngineFlags engine;
+  bool token_healing = false;
 };
 
 struct Line {
@@ -25,16 +29,29 @@ struct Line {
   engine::GenerateRequest request;
 };
 
-Line parse_line(const json::Value& in, size_t number, const engine::Engine& engine) {
+Line parse_line(const json::Value& in, size_t number, const engine::Engine& engine, bool text,
+                bool token_healing) {
   Line line;
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value prompt = in.at("prompt");
+  if (!text && prompt.is_string()) {
+    prompt.fail("is text, but the checkpoint has no tokenizer.json", "give a list of token ids");
+  }
   line.prompt = prompt.is_string() ? engine::encode_prompt(engine.tokenizer(), prompt.string())
                                    : read_ids(prompt, engine.capabilities().vocabulary_size);
   if (line.prompt.empty()) prompt.fail("has no tokens", "the tokenizer adds no begin token");
   engine::GenerateRequest& request = line.request;
-  request.max_tokens = static_cast<int>(in.integer_or("max_tokens", 256));
-  if (request.max_tokens < 1) in.at("max_tokens").fail("must be at least 1");
+  const int64_t max_tokens = in.integer_or("max_tokens", 256);
+  if (max_tokens < 1 || max_tokens > kMostTokens) {
+    in.at("max_tokens").fail("must lie between 1 and " + std::to_string(kMostTokens));
+  }
+  request.max_tokens = static_cast<int>(max_tokens);
+  if (token_healing) {
+    engine::HealedPrompt healed = engine::heal_prompt(engine.tokenizer(), line.prompt);
+    request.max_tokens += static_cast<int>(line.prompt.size() - healed.ids.size());
+    request.required = std::move(healed.bytes);
+    line.prompt = std::move(healed.ids);
+  }
   if (const auto stop = in.find("stop"); stop.exists() && !stop.is_null()) {
     if (stop.is_string()) {
       request.stop = {std::string(stop.string())};
@@ -83,11 +100,16 @@ class Printer final : public engine::GenerateSink {
 void generate(const Options& options) {
   engine::EngineOptions engine_options = options.engine.options(options.model);
   engine_options.expert_load = false;
+  engine_options.require_tokenizer = has_tokenizer(options.model);
+  if (options.token_healing && !engine_options.require_tokenizer) {
+    throw_usage("--token-healing needs a checkpoint with a tokenizer.json");
+  }
   const auto engine = engine::open_engine(engine_options);
   std::vector<Line> lines;
   for_each_stdin_line([&](std::string_view text, size_t number) {
     const auto document = json::Document::parse(text, "<stdin>:" + std::to_string(number));
-    lines.push_back(parse_line(document.root(), number, *engine));
+    lines.push_back(parse_line(document.root(), number, *engine,
+                               engine_options.require_tokenizer, options.token_healing));
   });
   std::vector<engine::GenerateRequest> requests;
   for (const Line& line : lines) {
@@ -97,9 +119,7 @@ void generate(const Options& options) {
   Printer printer(lines);
   engine->generate(requests, printer);
   if (engine_options.speculate_mtp) {
-    const engine::EngineStatistics statistics = engine->statistics();
-    std::cerr << "drafted " << statistics.drafted << " tokens, accepted " << statistics.accepted
-              << '\n';
+    std::cerr << drafting_text(engine->statistics()) << '\n';
   }
 }
 
@@ -107,10 +127,14 @@ void generate(const Options& options) {
 
 void add_generate(CLI::App& app, Session&) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("generate", "Text from prompts, as JSON lines");
+  CLI::App* verb = app.add_subcommand("generate", "Text from prompts, as JSON lines (token ids alone\n"
+                                         "where the checkpoint has no tokenizer)");
   verb->add_option("--model", options->model, "Checkpoint directory (Hugging Face layout)")
       ->required()
       ->type_name("DIR");
+  verb->add_flag("--token-healing", options->token_healing,
+                 "May replace the last token of a prompt by one that begins\n"
+                 "with its text");
   add_engine_flags(*verb, options->engine, true);
   set_examples(
       *verb,

@@ -30,9 +30,11 @@ void print_json(const engine::CheckpointInfo& info) {
   out.begin_object()
       .member("name", info.name)
       .member("architecture", info.architecture)
+      .member("architecture_supported", info.architecture_supported)
       .member("supported", info.supported)
       .member("parameters", info.parameters)
       .member("active_parameters", info.active_parameters)
+      .member("mtp", info.mtp_parameters > 0)
       .member("mtp_parameters", info.mtp_parameters)
       .member("bytes", info.bytes)
       .member("context_length", info.context_length)
@@ -43,7 +45,8 @@ void print_json(const engine::CheckpointInfo& info) {
       .member("routed_experts", info.routed_experts)
       .member("experts_per_token", info.experts_per_token)
       .member("shared_experts", info.shared_experts)
-      .member("numerics", engine::numerics_name(info.default_numerics))
+      .member("numerics", info.default_numerics ? engine::numerics_name(*info.default_numerics)
+                                                : std::string_view())
       .member("tokenizer", info.tokenizer)
       .member("config_digest", info.config_digest)
       .member("weights_digest", info.weights_digest)
@@ -70,31 +73,37 @@ void print_text(const engine::CheckpointInfo& info) {
   };
   const auto number = [](int64_t n) { return std::to_string(n); };
   line("checkpoint", info.name);
-  line("architecture", info.architecture + (info.supported ? "" : "  (not supported)"));
-  line("parameters", count_text(static_cast<double>(info.parameters)) + ", " +
-                         count_text(static_cast<double>(info.active_parameters)) +
-                         " active per token");
-  if (info.mtp_parameters > 0) {
-    line("", "+ " + count_text(static_cast<double>(info.mtp_parameters)) +
-                 " in the MTP layer (not used for scoring)");
+  line("architecture", info.architecture + (info.architecture_supported ? "" : "  (not supported)"));
+  if (info.architecture_supported) {
+    line("parameters", count_text(static_cast<double>(info.parameters)) + ", " +
+                           count_text(static_cast<double>(info.active_parameters)) +
+                           " active per token");
+    line("MTP layer", info.mtp_parameters == 0
+                          ? "none"
+                          : count_text(static_cast<double>(info.mtp_parameters)) +
+                                " more parameters (not used for scoring)");
   }
   std::string dtypes;
   for (const auto& [dtype, bytes] : info.dtypes) {
     dtypes += (dtypes.empty() ? "" : ", ") + dtype + " " + gibibytes(bytes);
   }
-  line("weights", gibibytes(info.bytes) + " (" + dtypes + ")");
-  line("shape", number(info.layers) + " layers, hidden " + number(info.hidden) + ", " +
-                    number(info.heads) + " heads, vocabulary " + number(info.vocabulary));
-  if (info.routed_experts > 0) {
-    line("experts", number(info.routed_experts) + " routed, " + number(info.experts_per_token) +
-                        " per token, " + number(info.shared_experts) + " shared");
+  if (info.bytes > 0) line("weights", gibibytes(info.bytes) + " (" + dtypes + ")");
+  if (info.architecture_supported) {
+    line("shape", number(info.layers) + " layers, hidden " + number(info.hidden) + ", " +
+                      number(info.heads) + " heads, vocabulary " + number(info.vocabulary));
+    if (info.routed_experts > 0) {
+      line("experts", number(info.routed_experts) + " routed, " + number(info.experts_per_token) +
+                          " per token, " + number(info.shared_experts) + " shared");
+    }
+    line("context", number(info.context_length) + " tokens");
   }
-  line("context", number(info.context_length) + " tokens");
-  line("numerics", std::string(engine::numerics_name(info.default_numerics)) + " by default");
-  line("tokenizer", info.tokenizer);
+  if (info.default_numerics) {
+    line("numerics", std::string(engine::numerics_name(*info.default_numerics)) + " by default");
+  }
+  if (!info.tokenizer.empty()) line("tokenizer", info.tokenizer);
   if (info.training_step) line("training step", number(*info.training_step));
   if (info.training_tokens) line("training tokens", number(*info.training_tokens));
-  line("weights digest", info.weights_digest.substr(0, 32));
+  if (!info.weights_digest.empty()) line("weights digest", info.weights_digest.substr(0, 32));
   for (const auto& note : info.notes) line("note", note);
   for (const auto& problem : info.problems) line("PROBLEM", problem);
   if (info.problems.empty()) line("problems", "none found");
@@ -109,9 +118,11 @@ void add_inspect(CLI::App& app, Session& session) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("inspect", "What a checkpoint directory holds");
-  verb->add_option("DIR", options->model, "Checkpoint directory (Hugging Face layout)")->required();
+  verb->add_option("DIR", options->model, "Checkpoint directory (Hugging Face layout), or a\n"
+                                             "config.json alone")
+      ->required();
   verb->add_flag("--json", options->json, "Print one JSON object");
-  set_examples(*verb, {"assay inspect DeepSeek-V3-Base/"});
+  set_examples(*verb, {"assay inspect DeepSeek-V3-Base/", "assay inspect config.json --json"});
   verb->callback([options, &session] {
     const engine::CheckpointInfo info = engine::inspect_checkpoint(options->model);
     if (options->json) {

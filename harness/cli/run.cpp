@@ -47,9 +47,14 @@ std::string to_json(const std::vector<RunSummary>& summaries, const std::string&
         .member("tokens_asked", run.engine.tokens_asked)
         .member("tokens_computed", run.engine.tokens_computed)
         .member("tokens_generated", run.engine.tokens_generated)
-        .member("seconds", run.seconds)
-        .key("tasks")
-        .begin_array();
+        .member("seconds", run.seconds);
+    if (run.engine.drafted > 0) {
+      out.member("drafted", run.engine.drafted)
+          .member("accepted", run.engine.accepted)
+          .member("acceptance_rate", run.engine.acceptance_rate())
+          .member("accepted_length", run.engine.accepted_length());
+    }
+    out.key("tasks").begin_array();
     for (const TaskSummary& task : run.tasks) {
       out.begin_object()
           .member("task", task.task)
@@ -137,6 +142,9 @@ void add_run(CLI::App& app, Session&) {
   add_engine_flags(*verb, options->engine, true);
   verb->add_option("--boundary", evaluation.boundary, "Token boundary policy: joint or split")
       ->capture_default_str();
+  verb->add_flag("--token-healing", evaluation.token_healing,
+                 "Generation may replace the last token of a prompt by one\n"
+                 "that begins with its text (part of the identity)");
   verb->add_option("--sandbox", evaluation.sandbox,
                    "Least isolation for model-written code: A, B, C or auto")
       ->capture_default_str();

@@ -1,6 +1,5 @@
 // assay score: log-probabilities of continuations, JSON lines in, JSON lines out.
 #include <CLI/CLI.hpp>
-#include <filesystem>
 #include <memory>
 
 #include "base/error.h"
@@ -91,9 +90,7 @@ class Printer final : public engine::ScoreSink {
 void score(const Options& options) {
   const auto policy = engine::parse_boundary_policy(options.boundary);
   engine::EngineOptions engine_options = options.engine.options(options.model);
-  // Requests of token ids need none.
-  engine_options.require_tokenizer =
-      std::filesystem::exists(std::filesystem::path(options.model) / "tokenizer.json");
+  engine_options.require_tokenizer = has_tokenizer(options.model);
   engine_options.expert_load = false;
   const auto engine = engine::open_engine(engine_options);
   std::vector<Line> lines;

@@ -3,8 +3,10 @@
 #include <iostream>
 #include <memory>
 
+#include "base/error.h"
 #include "harness/cli/stored_runs.h"
 #include "harness/cli/verbs.h"
+#include "results/experts.h"
 #include "results/scores.h"
 
 namespace assay::harness {
@@ -15,12 +17,22 @@ struct Options {
   StoreFlags store;
   std::vector<std::string> runs;
   results::ShowOptions show;
+  bool experts = false;
 };
 
 void show(const Options& options) {
   const results::Store store = options.store.open();
   const auto runs = options.store.runs(store, options.runs);
-  if (options.store.json) {
+  if (options.experts) {
+    if (runs.size() != 1) {
+      throw_usage("--experts shows one run", "name it: assay show RUN --experts");
+    }
+    if (options.store.json) {
+      std::cout << results::experts_json(store, runs.front()) << '\n';
+    } else {
+      options.store.print(results::experts_table(store, runs.front()));
+    }
+  } else if (options.store.json) {
     std::cout << results::scores_json(store, runs) << '\n';
   } else if (options.runs.size() == 1) {
     if (options.store.format == "terminal") std::cout << results::run_card(runs.front()) << '\n';
@@ -39,9 +51,12 @@ void add_show(CLI::App& app, Session&) {
   add_store_flags(*verb, options->store, true);
   verb->add_flag("--all-metrics", options->show.all_metrics, "Every metric of each task");
   verb->add_flag("--by-group", options->show.by_group, "Subjects below their task");
+  verb->add_flag("--experts", options->experts,
+                 "Load of the routed experts, per task and layer of one run");
   verb->add_flag("--json", options->store.json, "Print one JSON object");
   set_examples(*verb, {"assay show", "assay show base-step-001201 --all-metrics",
-                       "assay show 2 --by-group --format csv"});
+                       "assay show 2 --by-group --format csv",
+                       "assay show 2 --experts"});
   verb->callback([options] { show(*options); });
 }
 

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
-#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
 #include "harness/cli/data_root.h"
@@ -92,38 +95,92 @@ void print_text(const tasks::Task& task, size_t i, const tasks::Prompt& prompt,
   std::cout << "\n\n";
 }
 
-// How many prompts end where the tokenizer would merge across the boundary.
-void audit(const tasks::Task& task, const engine::Tokenizer& tokenizer,
-           const tasks::TokenCounter& count) {
-  size_t pairs = 0, merges = 0, documents = 0, double_bos = 0;
-  std::string first;
-  for (size_t i = 0; i < task.size(); ++i) {
-    const tasks::Prompt prompt = task.prompt(i, count);
-    bool merged = false;
-    const auto check = [&](const std::string& context, const std::string& continuation) {
-      if (continuation.empty()) return;
-      const auto pair = engine::encode_pair(tokenizer, context, continuation,
-                                            engine::BoundaryPolicy::joint);
-      ++pairs;
-      merges += pair.boundary_merge;
-      merged |= pair.boundary_merge;
-      double_bos += pair.literal_bos;
-    };
-    for (size_t k = 0; k < prompt.options.size(); ++k) {
-      check(prompt.contexts.empty() ? prompt.context : prompt.contexts[k],
-            prompt.options[k].continuation);
+// What a tokenizer does at the ends of a task's prompts. A prompt is a distinct context of a
+// document; its continuations are the options or the reference answer.
+struct Audit {
+  size_t documents = 0, prompts = 0, continuations = 0;
+  size_t merging_documents = 0, merging_prompts = 0, merging_continuations = 0;
+  size_t literal_bos = 0;       // prompts that begin with the literal begin token
+  size_t without_answer = 0;    // prompts that nothing could be tried behind
+  std::vector<std::string> first;  // ids of the first merging documents
+
+  void add(const tasks::Task& task, size_t document, const tasks::Prompt& prompt,
+           const engine::Tokenizer& tokenizer);
+};
+
+void Audit::add(const tasks::Task& task, size_t document, const tasks::Prompt& prompt,
+                const engine::Tokenizer& tokenizer) {
+  constexpr size_t kNamed = 3;
+  bool document_merges = false;
+  const auto check = [&](const std::string& context, std::span<const std::string_view> tried) {
+    const engine::ContextEncoder encoder(tokenizer, context, engine::BoundaryPolicy::joint);
+    bool merges = false, any = false;
+    for (const std::string_view continuation : tried) {
+      if (continuation.empty()) continue;
+      any = true;
+      ++continuations;
+      const bool merge = encoder.with(continuation).boundary_merge;
+      merging_continuations += merge;
+      merges |= merge;
     }
-    if (prompt.kind == tasks::RequestKind::generate) {
-      check(prompt.context, prompt.gold_answer.continuation);
+    ++prompts;
+    merging_prompts += merges;
+    without_answer += !any;
+    literal_bos += encoder.literal_bos();
+    document_merges |= merges;
+  };
+  std::vector<std::string_view> all;
+  for (const auto& option : prompt.options) all.push_back(option.continuation);
+  if (prompt.kind == tasks::RequestKind::generate) all = {prompt.gold_answer.continuation};
+  if (prompt.contexts.empty()) {
+    check(prompt.context, all);
+  } else {
+    for (size_t k = 0; k < prompt.contexts.size(); ++k) {
+      check(prompt.contexts[k], std::span(all).subspan(k, 1));
     }
-    if (merged && documents++ == 0) first = task.document(i).id;
   }
-  std::cout << task.name() << '@' << task.variant() << ": " << merges << " of " << pairs
-            << " continuations merge across the boundary, in " << documents << " of "
-            << task.size() << " documents" << (first.empty() ? "" : "; the first is " + first)
-            << '\n';
-  if (double_bos > 0) {
-    std::cout << double_bos << " prompts begin with the literal begin token: it is not doubled\n";
+  ++documents;
+  merging_documents += document_merges;
+  if (document_merges && first.size() < kNamed) first.push_back(task.document(document).id);
+}
+
+void print_audit(const tasks::Task& task, const Audit& audit, bool as_json) {
+  if (as_json) {
+    json::Writer out;
+    out.begin_object()
+        .member("task", task.name())
+        .member("variant", task.variant())
+        .member("documents", audit.documents)
+        .member("prompts", audit.prompts)
+        .member("continuations", audit.continuations)
+        .member("merging_documents", audit.merging_documents)
+        .member("merging_prompts", audit.merging_prompts)
+        .member("merging_continuations", audit.merging_continuations)
+        .member("prompts_without_answer", audit.without_answer)
+        .member("literal_bos", audit.literal_bos)
+        .key("first")
+        .begin_array();
+    for (const std::string& id : audit.first) out.value(id);
+    std::cout << out.end_array().end_object().take() << '\n';
+    return;
+  }
+  std::cout << task.name() << '@' << task.variant() << ": " << audit.merging_prompts << " of "
+            << audit.prompts << " prompts end where the tokenizer merges across the boundary\n  "
+            << audit.merging_continuations << " of " << audit.continuations
+            << " continuations, in " << audit.merging_documents << " of " << audit.documents
+            << " documents\n";
+  if (!audit.first.empty()) {
+    std::cout << "  first:";
+    for (const std::string& id : audit.first) std::cout << ' ' << utf8::printable(id);
+    std::cout << '\n';
+  }
+  if (audit.without_answer > 0) {
+    std::cout << "  " << audit.without_answer
+              << " prompts have no continuation to try (no options, no reference answer)\n";
+  }
+  if (audit.literal_bos > 0) {
+    std::cout << "  " << audit.literal_bos
+              << " prompts begin with the literal begin token: it is not doubled\n";
   }
 }
 
@@ -148,8 +205,15 @@ void show_prompt(const Options& options) {
     };
   }
   if (options.audit) {
-    if (!tokenizer) throw_usage("--audit needs --tokenizer");
-    return audit(task, *tokenizer, count);
+    if (!tokenizer) {
+      throw_usage("--audit needs a tokenizer", "name a tokenizer.json or its folder: --tokenizer");
+    }
+    if (task.kind() == tasks::RequestKind::rolling) {
+      throw_usage("--audit: " + task.name() + " scores whole texts, which have no boundary");
+    }
+    Audit audit;
+    for (size_t i = 0; i < task.size(); ++i) audit.add(task, i, task.prompt(i, count), *tokenizer);
+    return print_audit(task, audit, options.json);
   }
   const auto [first, last] = parse_range(options.documents, task.size());
   for (size_t i = first; i <= last; ++i) {
@@ -181,7 +245,8 @@ void add_show_prompt(CLI::App& app, Session&) {
   verb->add_option("--tasks-dir", options->task_directories, "Folder with task files of your own")
       ->type_name("DIR");
   verb->add_flag("--audit", options->audit,
-                 "Count prompts that end where the tokenizer would merge");
+                 "Count prompts of all documents that end where the\n"
+                 "tokenizer would merge");
   verb->add_flag("--json", options->json, "One JSON object a document");
   set_examples(*verb, {"assay show-prompt mmlu:anatomy --doc 0 --data sample",
                        "assay show-prompt gsm8k --variant lmeval --doc all --json",

@@ -52,6 +52,22 @@ std::string host_facts(int threads) {
   return out.take();
 }
 
+// What only the end of a session knows.
+std::string session_facts(const engine::EngineStatistics& statistics) {
+  json::Writer out;
+  out.begin_object();
+  if (statistics.drafted > 0) {
+    out.key("mtp_drafts")
+        .begin_object()
+        .member("drafted", statistics.drafted)
+        .member("accepted", statistics.accepted)
+        .member("acceptance_rate", statistics.acceptance_rate())
+        .member("accepted_length", statistics.accepted_length())
+        .end_object();
+  }
+  return out.end_object().take();
+}
+
 results::ModelRecord model_record(const engine::CheckpointInfo& info) {
   results::ModelRecord record;
   record.name = info.name;
@@ -104,8 +120,12 @@ results::EvaluationIdentity evaluation_identity(const tasks::Task& task,
       .member("identity", task.identity({.boundary = options.boundary, .bos = "tokenizer"}))
       .member("limit_first", options.limit_first)
       .member("gold_answers", options.gold_answers)
-      .member("scorer_version", tasks::Task::scorer_version())
-      .end_object();
+      .member("scorer_version", tasks::Task::scorer_version());
+  // Named only where it changes something: other evaluations stay comparable.
+  if (options.token_healing && task.kind() == tasks::RequestKind::generate) {
+    settings.member("token_healing", true);
+  }
+  settings.end_object();
   identity.settings = settings.take();
   return identity;
 }
@@ -244,6 +264,7 @@ class ModelEvaluation {
     policy.boundary = options_.boundary;
     policy.context_length = able.context_length;
     policy.gold_answers = options_.gold_answers;
+    policy.token_healing = options_.token_healing;
     policy.seed = options_.seed;
     for (size_t k = 0; k < runs.size(); ++k) {
       TaskRun& run = runs[k];
@@ -313,8 +334,8 @@ class ModelEvaluation {
       }
       summary.tasks.push_back(std::move(task));
     }
-    store_.finish_run(summary.run);
     summary.engine = engine.statistics();
+    store_.finish_run(summary.run, session_facts(summary.engine));
     share_seconds(summary.tasks, summary.engine.seconds);
   }
 

@@ -32,6 +32,7 @@ struct EvaluationOptions {
   std::optional<int64_t> max_length;     // context budget in tokens
   std::string label;                     // of the run; default: the checkpoint's directory name
   std::string boundary = "joint";        // token boundary policy: joint or split
+  bool token_healing = false;            // generation may replace the prompt's last token
   std::string sandbox = "auto";          // least isolation level: A, B, C or auto
   int sandbox_workers = 0;               // 0: as many as processors
   bool strict = false;                   // dataset warnings are errors

@@ -24,6 +24,8 @@ struct Draft {
   tasks::Prompt prompt;
   std::vector<DraftScore> scores;
   std::vector<TokenId> generate_prompt;
+  std::string required;  // of a healed prompt: what was taken from its end
+  int healed_tokens = 0;
 };
 
 class Drafter {
@@ -123,6 +125,12 @@ class Drafter {
                             " tokens",
                         run_.task.document(i).id, "a smaller --shots may help");
       }
+    }
+    if (policy_.token_healing) {
+      engine::HealedPrompt healed = engine::heal_prompt(tokenizer_, out.generate_prompt);
+      out.healed_tokens = static_cast<int>(out.generate_prompt.size() - healed.ids.size());
+      out.generate_prompt = std::move(healed.ids);
+      out.required = std::move(healed.bytes);
     }
     if (policy_.gold_answers && !prompt.gold_answer.continuation.empty()) {
       engine::EncodedPair pair = context.with(prompt.gold_answer.continuation);
@@ -314,7 +322,8 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
           engine::GenerateRequest request;
           request.prompt = tokens;
           request.stop = rule.stop;
-          request.max_tokens = rule.max_new_tokens;
+          request.max_tokens = rule.max_new_tokens + draft.healed_tokens;
+          request.required = draft.required;
           request.sampling.temperature = rule.temperature;
           request.sampling.top_p = rule.top_p;
           request.sampling.seed = policy.seed;

@@ -76,6 +76,7 @@ struct WorkloadPolicy {
   std::string boundary = "joint";
   int64_t context_length = 0;  // of the model, tokens
   bool gold_answers = true;
+  bool token_healing = false;
   uint64_t seed = 0;
 };
 

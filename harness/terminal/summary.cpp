@@ -1,5 +1,6 @@
 #include "harness/terminal/summary.h"
 
+#include <cstdio>
 #include <iostream>
 
 #include "base/utf8.h"
@@ -8,6 +9,15 @@
 #include "results/scores.h"
 
 namespace assay::harness {
+
+std::string drafting_text(const engine::EngineStatistics& statistics) {
+  char text[96];
+  std::snprintf(text, sizeof text, "MTP: %.1f %% of %s drafts accepted, %.2f tokens a step",
+                100 * statistics.acceptance_rate(),
+                count_text(static_cast<double>(statistics.drafted)).c_str(),
+                statistics.accepted_length());
+  return text;
+}
 
 void print_summary(const std::vector<RunSummary>& runs, const std::string& store) {
   StoreFlags flags;
@@ -37,6 +47,7 @@ void print_summary(const std::vector<RunSummary>& runs, const std::string& store
       line += "all in the store already";
     }
     std::cout << utf8::printable(line) << '\n';
+    if (run.engine.drafted > 0) std::cout << "  " << drafting_text(run.engine) << '\n';
   }
   if (errors > 0) {
     std::cout << errors << " documents could not be judged; the same command tries them again\n";

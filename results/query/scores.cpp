@@ -34,6 +34,17 @@ std::string count_text(uint64_t count) {
   return std::to_string(count);
 }
 
+// What drafting did in the last session; empty where nothing was drafted.
+std::string drafts_text(const std::string& host) {
+  const json::Document document = json::Document::parse(host, "host facts");
+  const json::Value drafts = document.root().find("mtp_drafts");
+  if (!drafts.exists()) return "";
+  return std::to_string(drafts.integer_or("accepted", 0)) + " of " +
+         std::to_string(drafts.integer_or("drafted", 0)) + " accepted (" +
+         fixed_text(100 * drafts.number_or("acceptance_rate", 0), 1) + " %), " +
+         fixed_text(drafts.number_or("accepted_length", 0), 2) + " tokens a step";
+}
+
 std::string headline_text(const EvaluationSummary& evaluation) {
   if (!evaluation.finished) return "running";
   if (!evaluation.headline) return "no score";
@@ -195,6 +206,7 @@ std::string run_card(const RunSummary& run) {
                      std::to_string(run.evaluations) + " tasks");
   line("started", time_text(run.started_at));
   line("command", run.command_line);
+  line("drafts", drafts_text(run.host));
   return card;
 }
 

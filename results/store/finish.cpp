@@ -193,7 +193,7 @@ void Store::finish_evaluation(EvaluationId evaluation, std::span<const Aggregate
   w.commit();
 }
 
-void Store::finish_run(RunId run) {
+void Store::finish_run(RunId run, const std::string& facts) {
   Writer& w = writer();
   const auto id = static_cast<int64_t>(run);
   w.in_batch([&] {
@@ -206,9 +206,11 @@ void Store::finish_run(RunId run) {
     const auto session = w.sessions.find(id);
     if (session == w.sessions.end()) return;
     SQLite::Statement close(w.database.connection(),
-                            "UPDATE sessions SET finished_at = ? WHERE id = ?");
+                            "UPDATE sessions SET finished_at = ?, host = json_patch(host, ?) "
+                            "WHERE id = ?");
     close.bind(1, static_cast<int64_t>(std::time(nullptr)));
-    close.bind(2, session->second);
+    close.bind(2, facts);
+    close.bind(3, session->second);
     close.exec();
   });
   w.commit();

@@ -1,6 +1,7 @@
 // The command line as a new user meets it: help, typos, wrong paths, bad input.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "base/file.h"
@@ -153,6 +154,58 @@ TEST(ShowPrompt, JsonNeedsNoWeights) {
     EXPECT_EQ(line.at("exemplars").size(), 5u);
   });
   EXPECT_EQ(lines, 2u);
+}
+
+TEST(CommandLine, TokenIdsNeedNoTokenizer) {
+  const TemporaryDirectory bare;
+  for (const char* file : {"config.json", "model.safetensors"}) {
+    fs::create_symlink(fs::path(sample_checkpoint()) / file, bare.path() / file);
+  }
+  const std::string ids = R"({"prompt":[1,2,3],"max_tokens":4,"stop_at_eos":false})";
+  const Outcome with = assay({"generate", "--model", sample_checkpoint()}, ids);
+  const Outcome without = assay({"generate", "--model", bare.path().string()}, ids);
+  ASSERT_EQ(without.code, 0) << without.err;
+  const auto a = json::Document::parse(with.out, "a"), b = json::Document::parse(without.out, "b");
+  EXPECT_EQ(a.root().at("tokens").dump(), b.root().at("tokens").dump());
+  EXPECT_EQ(a.root().at("logprob").number(), b.root().at("logprob").number());
+  expect_error(assay({"generate", "--model", bare.path().string()}, R"({"prompt":"text"})"), 3,
+               {"<stdin>:1", "prompt", "tokenizer.json"});
+  expect_error(assay({"generate", "--model", bare.path().string(), "--token-healing"}, ids), 2,
+               {"--token-healing", "tokenizer.json"});
+}
+
+TEST(CommandLine, InspectsAConfigurationAlone) {
+  const std::string config = (fs::path(sample_checkpoint()) / "config.json").string();
+  const Outcome outcome = assay({"inspect", config, "--json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const auto info = json::Document::parse(outcome.out, "inspect");
+  const Outcome whole = assay({"inspect", sample_checkpoint(), "--json"});
+  const auto all = json::Document::parse(whole.out, "inspect");
+  for (const char* key : {"architecture", "parameters", "active_parameters", "mtp_parameters", "mtp",
+                          "context_length", "config_digest"}) {
+    EXPECT_EQ(info.root().at(key).dump(), all.root().at(key).dump()) << key;
+  }
+  EXPECT_EQ(info.root().at("problems").size(), 0u);
+}
+
+TEST(CommandLine, AuditCountsPromptsThatMerge) {
+  const auto audit = [](const std::string& task) {
+    const Outcome outcome = assay({"show-prompt", task, "--data", "sample", "--tokenizer",
+                                   sample_checkpoint(), "--audit", "--json"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return json::Document::parse(outcome.out, "audit");
+  };
+  // A stripped HumanEval prompt ends in quotes, which this tokenizer joins with the newline behind
+  // them; the letters of MMLU follow a colon and a space of their own.
+  const auto humaneval = audit("humaneval"), mmlu = audit("mmlu");
+  const int64_t documents = humaneval.root().at("documents").integer();
+  EXPECT_GT(documents, 0);
+  EXPECT_EQ(humaneval.root().at("prompts").integer(), documents);
+  EXPECT_EQ(humaneval.root().at("merging_prompts").integer(), documents);
+  EXPECT_EQ(humaneval.root().at("first").size(), 3u);
+  EXPECT_EQ(mmlu.root().at("merging_prompts").integer(), 0);
+  EXPECT_EQ(mmlu.root().at("continuations").integer(), 4 * mmlu.root().at("prompts").integer());
+  expect_error(assay({"show-prompt", "mmlu", "--data", "sample", "--audit"}), 2, {"--tokenizer"});
 }
 
 }  // namespace

@@ -103,5 +103,36 @@ TEST(Run, JsonHasCountsAndIntervals) {
   });
 }
 
+// Drafting leaves no trace in the content but its acceptance is reported and kept; healing prompts
+// makes another evaluation of tasks that generate, and of no other; the experts' load is there.
+TEST(Run, DraftsHealingAndExperts) {
+  const TemporaryDirectory dir;
+  const fs::path plain = dir.path() / "plain.sqlite", drafted = dir.path() / "drafted.sqlite";
+  ASSERT_EQ(assay(run_arguments(plain, "gsm8k,mmlu")).code, 0);
+  const Outcome run = assay(run_arguments(drafted, "gsm8k,mmlu", {"--speculate", "mtp"}));
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(digest_of(drafted), digest_of(plain));
+  const auto json = json::Document::parse(run.out, "run");
+  const json::Value summary = json.root().at("runs")[0];
+  const double drafts = summary.at("drafted").number(), accepted = summary.at("accepted").number();
+  EXPECT_GT(drafts, 0);
+  EXPECT_DOUBLE_EQ(summary.at("acceptance_rate").number(), accepted / drafts);
+  EXPECT_DOUBLE_EQ(summary.at("accepted_length").number(), 1 + accepted / drafts);
+  const Outcome card = assay({"show", "1", "--store", drafted.string()});
+  EXPECT_NE(card.out.find("tokens a step"), std::string::npos) << card.out;
+
+  ASSERT_EQ(assay(run_arguments(plain, "gsm8k,mmlu", {"--token-healing"})).code, 0);
+  const Outcome shown = assay({"show", "1", "--store", plain.string(), "--json"});
+  const auto runs = json::Document::parse(shown.out, "show");
+  const json::Value tasks = runs.root().at("runs")[0].at("tasks");
+  EXPECT_EQ(tasks.size(), 3u);  // gsm8k twice, mmlu once
+
+  const Outcome experts = assay({"show", "1", "--store", plain.string(), "--experts", "--json"});
+  ASSERT_EQ(experts.code, 0) << experts.err;
+  const auto loads = json::Document::parse(experts.out, "experts");
+  EXPECT_EQ(loads.root().at("tasks").size(), 3u);
+  EXPECT_GT(loads.root().at("tasks")[0].at("layers").size(), 0u);
+}
+
 }  // namespace
 }  // namespace assay::e2e

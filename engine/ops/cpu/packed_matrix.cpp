@@ -113,7 +113,9 @@ void finish(PackedMatrix& matrix) {
 }  // namespace
 
 Kind kind_of(DType dtype, Numerics numerics, Role role) {
-  if (numerics == Numerics::fp32 || role == Role::fp32) {
+  // w8a8 quantises what has block scales and rounds nothing else.
+  const bool exact = numerics == Numerics::fp8 && dtype != DType::f8_e4m3;
+  if (numerics == Numerics::fp32 || role == Role::fp32 || exact) {
     return {dtype == DType::bf16 ? Storage::bf16 : Storage::f32, Operand::f32};
   }
   if (dtype == DType::f8_e4m3 && role == Role::linear && numerics != Numerics::bf16) {
@@ -138,7 +140,7 @@ std::unique_ptr<PackedMatrix> pack_matrix(const KernelTable& table, const Worker
   if (gate_up) {
     require(tensors.size() == 2 && tensors[0].rows() == tensors[1].rows(), "prepare: gate and up");
     if (kinds[0] != kinds[1]) {  // the common form that holds both
-      const bool fp32 = kinds[0].operand == Operand::f32;
+      const bool fp32 = kinds[0].operand == Operand::f32 || kinds[1].operand == Operand::f32;
       kinds[0] = kinds[1] = fp32 ? Kind{Storage::f32, Operand::f32}
                                  : Kind{Storage::bf16, Operand::bf16};
     }
@@ -180,7 +182,8 @@ std::unique_ptr<PackedMatrix> pack_slice(const KernelTable& table, const Workers
   view.rank = 2;
   view.shape = {transpose ? cols : n, transpose ? n : cols};
   view.data = reinterpret_cast<const std::byte*>(values.data());
-  return pack_matrix(table, workers, numerics, {&view, 1}, Stacking::rows, role);
+  const Numerics kept = numerics == Numerics::fp32 ? Numerics::fp32 : Numerics::bf16;
+  return pack_matrix(table, workers, kept, {&view, 1}, Stacking::rows, role);
 }
 
 }  // namespace assay::engine::ops

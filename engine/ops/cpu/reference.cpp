@@ -247,7 +247,8 @@ class ReferenceBackend final : public CpuBackend {
     }
     dequantize_row(tensor, r, row);
     matrix.scale.resize(matrix.scale.size() + (k + kScaleBlock - 1) / kScaleBlock, 1.0f);
-    if (numerics_ == Numerics::fp32 || role == Role::fp32) {
+    const bool exact = numerics_ == Numerics::fp8 && tensor.dtype != DType::f8_e4m3;
+    if (numerics_ == Numerics::fp32 || role == Role::fp32 || exact) {
       matrix.arithmetic.push_back(Arithmetic::fp32);
     } else {
       for (int64_t c = 0; c < k; ++c) row[c] = round_to_bf16(row[c]);

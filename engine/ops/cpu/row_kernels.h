@@ -24,8 +24,10 @@ void rms_norm(const float* x, const float* weight, double eps, float* out, int64
     square[0] = V::fma(v, v, square[0]);
   }
   const double sum = V::sum(V::add(V::add(square[0], square[1]), V::add(square[2], square[3])));
-  const F factor =
-      V::set1(static_cast<float>(1 / __builtin_sqrt(sum / static_cast<double>(n) + eps)));
+  const double mean = sum / static_cast<double>(n) + eps;
+  // Squares that overflow would turn the row into zeros; NaN is seen at the end.
+  const F factor = V::set1(mean <= 3.4028234663852886e38 ? static_cast<float>(1 / __builtin_sqrt(mean))
+                                                         : __builtin_nanf(""));
   for (i = 0; i + V::kLanes <= n; i += V::kLanes) {
     V::store(out + i, V::mul(V::mul(V::load(x + i), factor), V::load(weight + i)));
   }

@@ -11,13 +11,14 @@ namespace assay::engine::ops {
 // e^x. Cody-Waite reduction x = n ln2 + r, |r| <= ln2 / 2, then the Taylor-like minimax polynomial
 // of degree 6 (Cephes expf) and an exact scaling by 2^n.
 // |error| <= 2 units in the last place for x in [-87.3, 88]; 0 below -87.3 (-inf included), where
-// the result would leave the normal range; clamped at x = 88 (finite everywhere). NaN gives 0 or
-// NaN: callers have no NaN.
+// the result would leave the normal range; clamped at x = 88. NaN gives NaN, so that an overflow
+// (inf - inf in a softmax) is seen at the end.
 template <class V>
 inline typename V::F vector_exp(typename V::F x) {
   using F = typename V::F;
   const F low = V::set1(-87.3f);
-  const F clamped = V::min(V::max(x, low), V::set1(88.0f));
+  // V::max and V::min give their second operand where one is NaN.
+  const F clamped = V::min(V::set1(88.0f), V::max(low, x));
   // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
   const F magic = V::set1(12582912.0f);
   const F shifted = V::fma(clamped, V::set1(1.44269504088896341f), magic);

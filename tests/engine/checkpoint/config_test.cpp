@@ -201,6 +201,10 @@ TEST(Refusals, EachByName) {
       {kDeepSeek, "rope_theta", "", "config.json: rope_theta: missing"},
       {kDeepSeek, "swiglu_limit", "10.0", "config.json: swiglu_limit: unknown key"},
       {kDeepSeek, "rope_interleave", "false", "config.json: rope_interleave"},
+      {kLlama, "some_new_flag", "false", "config.json: some_new_flag: unknown key"},
+      {kDeepSeek, "rope_scaling",
+       R"({"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "truncate": false})",
+       "config.json: rope_scaling.truncate"},
   };
   ASSERT_EQ(refusal(kLlama), "accepted");
   ASSERT_EQ(refusal(kDeepSeek), "accepted");
@@ -225,7 +229,7 @@ TEST(Accepted, KeysThatDoNotMatter) {
            {"rope_scaling", "null"},
            {"attention_dropout", "0.1"},
            {"sliding_window", "null"},
-           {"some_new_flag", "false"},
+           {"some_new_key", "null"},
            {"rope_parameters", R"({"rope_type": "default", "rope_theta": 10000})"}})
     EXPECT_EQ(refusal(changed(kLlama, key, value)), "accepted") << key;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "base/error.h"
 #include "engine/engine.h"
@@ -73,6 +74,23 @@ TEST_F(SampleCheckpoint, DraftsAreMostlyAcceptedAndChangeNothing) {
                                               static_cast<double>(statistics.drafted)));
 }
 
+// A request on its own is drafted like one among others: about every second token is a draft's.
+TEST_F(SampleCheckpoint, DraftsARequestThatSharesNothing) {
+  options_.speculate_mtp = true;
+  const auto engine = open_engine(options_);
+  std::vector<TokenId> prompt = encode_prompt(engine->tokenizer(), "Once upon a time");
+  GenerateRequest request;
+  request.prompt = prompt;
+  request.max_tokens = 60;
+  request.stop_at_eos = false;
+  generate(*engine, {request});
+  const EngineStatistics statistics = engine->statistics();
+  EXPECT_EQ(statistics.tokens_generated, 60u);
+  // Each step but the first gives one token and its accepted draft.
+  EXPECT_GE(statistics.drafted + statistics.accepted, 57u);
+  EXPECT_GT(statistics.accepted, 10u);
+}
+
 // Every string that occurs in a text is found as a stop string, wherever tokens begin and end.
 TEST_F(SampleCheckpoint, StopStringsCutTheText) {
   const auto engine = open_engine(options_);
@@ -129,6 +147,65 @@ TEST_F(SampleCheckpoint, EndsAtTheEndOfText) {
     EXPECT_EQ(result.text, engine->tokenizer().decode(result.tokens, true));
   }
   EXPECT_GT(ended, 0);
+}
+
+// A prompt cut inside a word: the text continues the prompt's bytes, and the first token is the most
+// likely one of those that begin with the bytes taken from the prompt, or begin them.
+TEST_F(SampleCheckpoint, HealsTheEndOfAPrompt) {
+  const auto engine = open_engine(options_);
+  options_.speculate_mtp = true;
+  const auto drafting = open_engine(options_);
+  const Tokenizer& tokenizer = engine->tokenizer();
+  for (const char* text : {"Once upon a ti", "def main", "Question: Wh", "1 + 1 ", "In the\n"}) {
+    SCOPED_TRACE(text);
+    const std::vector<TokenId> prompt = encode_prompt(tokenizer, text);
+    const HealedPrompt healed = heal_prompt(tokenizer, prompt);
+    ASSERT_EQ(healed.ids.size() + 1, prompt.size());
+    GenerateRequest request;
+    request.prompt = healed.ids;
+    request.required = healed.bytes;
+    request.max_tokens = 12;
+    const GenerateResult result = generate(*engine, {request})[0];
+    const std::string bytes = tokenizer.decode_bytes(result.tokens, true);
+    ASSERT_TRUE(bytes.starts_with(healed.bytes)) << bytes;
+    EXPECT_EQ(result.text, lossy_utf8(bytes.substr(healed.bytes.size())));
+
+    std::vector<TokenId> all;
+    for (TokenId id = 0; id < engine->capabilities().vocabulary_size; ++id) all.push_back(id);
+    std::vector<ScoreRequest> every;
+    for (const TokenId& id : all) every.push_back({healed.ids, {&id, 1}});
+    struct Sink final : ScoreSink {
+      std::vector<double> logprob;
+      void on_score(ScoreResult&& r) override { logprob[r.index] = r.logprob; }
+    } sink;
+    sink.logprob.resize(all.size());
+    engine->score(every, sink);
+    std::optional<size_t> best;
+    for (size_t id = 0; id < all.size(); ++id) {
+      if (static_cast<int64_t>(id) >= tokenizer.size()) continue;
+      const std::string_view b = tokenizer.token_bytes(all[id]);
+      const bool fits = b.starts_with(healed.bytes) || std::string_view(healed.bytes).starts_with(b);
+      if (b.empty() || tokenizer.is_special(all[id]) || !fits) continue;
+      if (!best || sink.logprob[id] > sink.logprob[*best]) best = id;
+    }
+    ASSERT_TRUE(best);
+    EXPECT_EQ(result.tokens[0], static_cast<TokenId>(*best));
+    EXPECT_NEAR(static_cast<double>(result.token_logprobs[0]), sink.logprob[*best], 1e-4);
+
+    for (const auto sampling : {Sampling{}, Sampling{0.9, 0.8, 3, 1}}) {
+      request.sampling = sampling;
+      const GenerateResult plain = generate(*engine, {request})[0];
+      const GenerateResult drafted = generate(*drafting, {request, request})[1];
+      EXPECT_EQ(drafted.tokens, plain.tokens);
+      EXPECT_EQ(drafted.token_logprobs, plain.token_logprobs);
+      EXPECT_TRUE(tokenizer.decode_bytes(plain.tokens, true).starts_with(healed.bytes));
+    }
+    // Stop strings are looked for behind the prompt only.
+    request.sampling = {};
+    request.stop = {healed.bytes};
+    const GenerateResult stopped = generate(*engine, {request})[0];
+    EXPECT_EQ(stopped.text, result.text.substr(0, result.text.find(healed.bytes)));
+  }
 }
 
 }  // namespace

@@ -105,7 +105,9 @@ struct Exact {
 inline Exact exact_output(const Weights& w, int64_t n, const float* x, Numerics numerics,
                           Role role, bool ue8m0 = false) {
   const int64_t k = w.view.cols();
-  const bool fp32 = numerics == Numerics::fp32 || role == Role::fp32;
+  // w8a8 rounds nothing that has no block scales.
+  const bool exact_type = numerics == Numerics::fp8 && w.view.dtype != DType::f8_e4m3;
+  const bool fp32 = numerics == Numerics::fp32 || role == Role::fp32 || exact_type;
   const bool scaled = w.view.dtype == DType::f8_e4m3 && role == Role::linear && !fp32 &&
                       numerics != Numerics::bf16;
   Exact out;
