@@ -18,6 +18,7 @@ namespace assay::engine {
 namespace {
 
 constexpr double kCommitSeconds = 0.25;
+constexpr int64_t kLogitRows = 16;  // rows whose logits are in memory at the same time
 
 class GenerateRun {
  public:
@@ -361,9 +362,11 @@ class GenerateRun {
       no_targets_.assign(n + 1, 0);
       argmax_.resize(n);
       argmax_logprobs_.resize(n);
-      backend.head_score(runner_.head(), normed, {no_targets_, {}}, nullptr, argmax_.data(),
+      backend.head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr, argmax_.data(),
                          argmax_logprobs_.data());
     }
+    ops::Rows logits;  // of rows [logits_begin, logits_end), made when one of them is sampled
+    size_t logits_begin = 0, logits_end = 0;
     for (size_t i = 0; i < n; ++i) {
       Sequence& sequence = *advancing_[i];
       if (i > 0 && advancing_[i - 1] == &sequence) {
@@ -377,10 +380,17 @@ class GenerateRun {
         take({argmax_[i], argmax_logprobs_[i]}, sequence);
         continue;
       }
-      const ops::Rows logits = model::matrix(logits_, 1, runner_.head().n);
-      backend.head_logits(runner_.head(), model::slice(normed, static_cast<int64_t>(i), 1), logits);
-      take(sample({logits.data, static_cast<size_t>(logits.cols)}, sequence.request->sampling,
-                  sequence.random, scratch_),
+      if (i >= logits_end) {  // the head's weights are read once for several rows
+        const auto first = static_cast<int64_t>(i);
+        const ops::Rows some = model::slice(normed, first, std::min(kLogitRows, normed.rows - first));
+        const ops::Matrix& head = runner_.head(some.rows);
+        logits = model::matrix(logits_, some.rows, head.n);
+        backend.head_logits(head, some, logits);
+        logits_begin = i;
+        logits_end = i + static_cast<size_t>(some.rows);
+      }
+      take(sample({logits.row(static_cast<int64_t>(i - logits_begin)), static_cast<size_t>(logits.cols)},
+                  sequence.request->sampling, sequence.random, scratch_),
            sequence);
     }
   }
