@@ -18,6 +18,7 @@ namespace assay::engine {
 namespace {
 
 constexpr double kCommitSeconds = 0.25;
+constexpr size_t kDraftedSequences = 8;
 constexpr int64_t kLogitRows = 16;  // rows whose logits are in memory at the same time
 
 class GenerateRun {
@@ -60,11 +61,15 @@ class GenerateRun {
     if (items_.empty()) return;
     progress_.stage = "generate";
     pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed), drafter_ ? 1 : 0);
-    if (drafter_) states_.ensure(pool_.slots() * runner_.config().hidden);
+    if (drafter_) {
+      states_.ensure(pool_.slots() * runner_.config().hidden);
+      has_entry_.resize(static_cast<size_t>(pool_.slots()));
+    }
     row_of_slot_.resize(static_cast<size_t>(pool_.slots()));
     while (next_ < items_.size() || !active_.empty()) {
       if (sink_.cancelled()) return;
       admit();
+      if (drafter_) draft();
       decode();
       if (seconds_since(committed_) > kCommitSeconds) commit();
     }
@@ -100,7 +105,7 @@ class GenerateRun {
         sequence->slots.push_back(slot);
       }
       while (static_cast<int64_t>(frontier_.size()) < prompt) {
-        const int32_t slot = slots_.take();
+        const int32_t slot = take_slot();
         slots_.share(slot);
         frontier_.push_back(slot);
         sequence->slots.push_back(slot);
@@ -195,14 +200,6 @@ class GenerateRun {
     }
     if (drafter_) keep_states(hidden);
     choose(hidden);
-    if (!drafter_) return;
-    drafting_.clear();
-    for (const Chunk& chunk : chunks) {
-      // Of a shared prefix, the entries are there already.
-      chunk.sequence->entries = std::max<int64_t>(chunk.sequence->entries, chunk.sequence->item->shared - 1);
-      drafting_.push_back({chunk.sequence, chunk.end});
-    }
-    draft();
   }
 
   // Feeds every active sequence's last token, with its draft behind it.
@@ -236,24 +233,21 @@ class GenerateRun {
     const ops::Rows hidden = run({positions_, segments_, {}, store_, model::Form::absorbed});
     if (drafter_) keep_states(hidden);
     choose(hidden);
-    if (drafter_) {
-      count_accepted();
-      drafting_.clear();
-      for (const auto& sequence : active_) {
-        drafting_.push_back({sequence.get(), sequence->prompt_size() +
-                                                 static_cast<int64_t>(sequence->tokens.size()) - 1});
-      }
-      draft();
-    }
+    if (drafter_) count_accepted();
     collect();
   }
 
   // Takes the slots reserved for positions below `end`.
   void extend_slots(Sequence& sequence, int64_t end) {
     while (static_cast<int64_t>(sequence.slots.size()) < end) {
-      sequence.slots.push_back(slots_.take());
+      sequence.slots.push_back(take_slot());
       --reserved_;
     }
+  }
+  int32_t take_slot() {
+    const int32_t slot = slots_.take();
+    if (drafter_) has_entry_[static_cast<size_t>(slot)] = 0;
+    return slot;
   }
 
   // Drafting: the normed hidden state of every row of the pass, by slot.
@@ -269,38 +263,41 @@ class GenerateRun {
   }
   float* state(int32_t slot) { return states_.data() + slot * runner_.config().hidden; }
 
-  // Makes the MTP entries that have become possible, up to a sequence's newest token, and guesses
-  // what follows it. drafting_ holds the sequences of the last pass and the positions fed so far.
+  // Guesses what follows the newest token of every sequence, after making the MTP entries of its path
+  // that are not there yet. Only once few sequences are left: then a step's time is that of reading
+  // weights, and rows of drafts cost little; with many, every row costs.
   void draft() {
+    for (const auto& sequence : active_) sequence->draft.reset();
+    if (next_ < items_.size() || active_.size() > kDraftedSequences) return;
     ids_.clear();
     positions_.clear();
     store_.clear();
     segments_.clear();
     rows_.clear();
     advancing_.clear();
-    for (const auto& [sequence, fed] : drafting_) {
-      sequence->draft.reset();
-      // The newest token's state is not there yet, but its entry needs that of the token before.
-      // What a finished sequence leaves behind is its prompt, which others may share.
-      const bool newest = !sequence->finish && !sequence->tokens.empty();
-      if (sequence->finish && sequence->entries + 1 >= sequence->prompt_size()) continue;
-      const int64_t last =
-          newest ? sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1
-                 : std::min(fed, sequence->prompt_size()) - 1;
+    for (const auto& sequence : active_) {
+      // The newest token's entry needs the state of the token before, which has been fed.
+      const int64_t last = sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1;
       extend_slots(*sequence, last + 1);
-      const int64_t first = std::max<int64_t>(1, sequence->entries + 1);
-      if (first > last) continue;
+      // Entries are made along paths, so those of a path are its first ones.
+      int64_t first = std::max<int64_t>(1, sequence->entries + 1);
+      while (first <= last && has_entry_[static_cast<size_t>(sequence->slots[static_cast<size_t>(first)])]) {
+        ++first;
+      }
       const auto row = static_cast<int64_t>(ids_.size());
-      for (int64_t j = first; j <= last; ++j) {
+      // What does not fit a pass is made at the next steps.
+      const int64_t end = std::min(last + 1, first + limits_.pass_tokens - row);
+      if (first >= end) continue;
+      for (int64_t j = first; j < end; ++j) {
         ids_.push_back(sequence->token(j));
         positions_.push_back(static_cast<int32_t>(j - 1));
         store_.push_back(sequence->slots[static_cast<size_t>(j)]);
       }
-      segments_.push_back({row, last - first + 1, first - 1, sequence->slots.data() + 1});
-      sequence->entries = last;
-      if (!newest) continue;
+      segments_.push_back({row, end - first, first - 1, sequence->slots.data() + 1});
+      sequence->entries = end - 1;
+      if (end <= last) continue;
       rows_.push_back(static_cast<int32_t>(ids_.size()) - 1);
-      advancing_.push_back(sequence);
+      advancing_.push_back(sequence.get());
     }
     if (ids_.empty()) return;
     const ops::Rows before = model::matrix(entry_states_, static_cast<int64_t>(ids_.size()),
@@ -314,6 +311,7 @@ class GenerateRun {
     }
     const ops::Rows output = drafter_->run(
         ids_, before, {positions_, segments_, {}, store_, model::Form::absorbed}, pool_);
+    for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
     if (rows_.empty()) return;
     const std::span<const int32_t> guesses = drafter_->guess(output, rows_);
     for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses[i];
@@ -482,11 +480,7 @@ class GenerateRun {
   std::unique_ptr<Drafter> drafter_;
   model::Buffer<float> states_;  // by slot: normed hidden states of the main model
   model::Buffer<float> entry_states_;
-  struct Drafting {
-    Sequence* sequence;
-    int64_t fed;
-  };
-  std::vector<Drafting> drafting_;
+  std::vector<uint8_t> has_entry_;  // by slot: the token's MTP entry is in memory
   std::vector<int32_t> all_rows_;
   std::vector<LoadPiece> accepted_;  // rows of accepted drafts
   std::vector<std::pair<int, ops::Routing>> draft_routing_;

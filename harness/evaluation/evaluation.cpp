@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <span>
 
@@ -180,8 +181,10 @@ class ModelEvaluation {
     display_.stage("opening the checkpoint");
     engine::EngineOptions engine_options = options_.engine;
     engine_options.model = directory;
-    const engine::CheckpointInfo info = engine::inspect_checkpoint(directory);
+    // Digests take a core for a while; opening needs another.
+    auto inspection = std::async(std::launch::async, [&] { return engine::inspect_checkpoint(directory); });
     const std::unique_ptr<engine::Engine> engine = engine::open_engine(engine_options);
+    const engine::CheckpointInfo info = inspection.get();
     const engine::Capabilities& able = engine->capabilities();
 
     RunSummary summary;
