@@ -18,7 +18,7 @@ class Buffer {
     if (n > capacity_) {
       data_.reset();
       const auto bytes = static_cast<size_t>(n) * sizeof(T);
-      data_ = {static_cast<T*>(take_block(bytes)), Free{bytes}};
+      data_ = {static_cast<T*>(take_block(bytes)), Free(bytes)};
       capacity_ = n;
     }
     return data_.get();
@@ -28,7 +28,8 @@ class Buffer {
 
  private:
   struct Free {
-    size_t bytes = 0;
+    size_t bytes;
+    explicit Free(size_t b = 0) : bytes(b) {}
     void operator()(T* p) const { give_block(p, bytes); }
   };
   std::unique_ptr<T, Free> data_;

@@ -20,7 +20,7 @@ class AlignedBuffer {
     if (bytes <= bytes_) return;
     data_.reset();
     bytes_ = 0;
-    data_ = {static_cast<std::byte*>(take_block(bytes)), Free{bytes}};
+    data_ = {static_cast<std::byte*>(take_block(bytes)), Free(bytes)};
     bytes_ = bytes;
   }
   std::size_t bytes() const { return bytes_; }
@@ -31,7 +31,8 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    std::size_t bytes = 0;
+    std::size_t bytes;
+    explicit Free(std::size_t b = 0) : bytes(b) {}
     void operator()(std::byte* p) const { give_block(p, bytes); }
   };
   std::unique_ptr<std::byte, Free> data_;
