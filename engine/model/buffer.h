@@ -29,7 +29,8 @@ class Buffer {
  private:
   struct Free {
     size_t bytes;
-    explicit Free(size_t b = 0) : bytes(b) {}
+    Free() : bytes(0) {}
+    explicit Free(size_t b) : bytes(b) {}
     void operator()(T* p) const { give_block(p, bytes); }
   };
   std::unique_ptr<T, Free> data_;

@@ -32,7 +32,8 @@ class AlignedBuffer {
  private:
   struct Free {
     std::size_t bytes;
-    explicit Free(std::size_t b = 0) : bytes(b) {}
+    Free() : bytes(0) {}
+    explicit Free(std::size_t b) : bytes(b) {}
     void operator()(std::byte* p) const { give_block(p, bytes); }
   };
   std::unique_ptr<std::byte, Free> data_;
