@@ -1,17 +1,20 @@
 // The native engine: one process, the op contracts of this machine's processor.
 #include "engine/engine.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "base/error.h"
 #include "base/workers.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/random_weights.h"
 #include "engine/execute/generate.h"
 #include "engine/execute/memory_plan.h"
+#include "engine/execute/plan_summary.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/score.h"
+#include "engine/measure.h"
+#include "engine/native_engine.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine {
@@ -22,46 +25,20 @@ namespace {
 // they get, and memory is better spent on longer prompts.
 constexpr int64_t kSequences = 128;
 
-PlanSummary summarise(std::span<const ScoreRequest> requests, const ModelConfig& config,
-                      const MemoryPlan& memory) {
-  check_requests(requests, config);
-  const ScoreSchedule schedule(requests, memory.limits(), false);
-  PlanSummary summary = schedule.summary();
-  uint32_t kept = 0;
-  uint64_t rows = 0;
-  for (const PassPlan& pass : schedule.passes()) {
-    kept = std::max(kept, pass.keep);
-    rows = std::max(rows, pass.rows + pass.kept);
-  }
-  summary.weight_bytes = memory.weight_bytes;
-  summary.kv_bytes = kept * memory.kv_token_bytes;
-  summary.workspace_bytes = rows * memory.workspace_token_bytes;
-  summary.streamed = memory.streamed;
-  return summary;
-}
-
 class NativeEngine final : public Engine {
  public:
-  explicit NativeEngine(const EngineOptions& options)
+  NativeEngine(const EngineOptions& options, Checkpoint checkpoint)
       : options_(options),
         workers_(options.threads),
-        checkpoint_(Checkpoint::open(options.model, options.config)),
+        checkpoint_(std::move(checkpoint)),
         backend_(make_backend(workers_)),
         memory_(plan_memory(checkpoint_.config(), backend_->numerics(), options, false)),
         preparer_(memory_.streamed ? make_backend(preparing_) : nullptr),
-        runner_(checkpoint_, *backend_, preparer_.get(), memory_.resident_bytes) {
-    const ModelConfig& config = checkpoint_.config();
+        runner_(checkpoint_, *backend_, preparer_.get(), memory_.residency) {
     if (options.require_tokenizer) tokenizer_ = Tokenizer::load(options.model);
-    capabilities_.architecture = config.model_type;
+    capabilities_ = capabilities_of(checkpoint_.config(), backend_->numerics());
     capabilities_.profile = backend_->profile();
-    capabilities_.context_length = config.context_length;
-    capabilities_.vocabulary_size = config.vocabulary;
-    capabilities_.numerics = backend_->numerics();
     capabilities_.has_mtp = checkpoint_.weights().mtp.has_value();
-    capabilities_.routed_experts = static_cast<int>(config.moe.routed_experts);
-    for (int64_t layer = 0; layer < config.layers; ++layer) {
-      capabilities_.moe_layers += config.is_moe_layer(layer);
-    }
   }
 
   const Capabilities& capabilities() const override { return capabilities_; }
@@ -92,7 +69,12 @@ class NativeEngine final : public Engine {
     return summarise(requests, checkpoint_.config(), memory_);
   }
 
-  EngineStatistics statistics() const override { return statistics_; }
+  EngineStatistics statistics() const override {
+    EngineStatistics out = statistics_;
+    out.flops = runner_.work().flops;
+    out.bytes_read = runner_.work().bytes;
+    return out;
+  }
 
  private:
   std::unique_ptr<ops::Backend> make_backend(const Workers& workers) const {
@@ -130,16 +112,29 @@ class NativeEngine final : public Engine {
 
 }  // namespace
 
-PlanSummary plan_scores(const EngineOptions& options, std::span<const ScoreRequest> requests) {
-  const ModelConfig config =
-      load_config(options.config.empty() ? options.model / "config.json" : options.config);
-  const Numerics natural = config.fp8_weights ? Numerics::fp8_weights : Numerics::bf16;
-  const Numerics numerics = resolve_numerics(options.numerics, natural);
-  return summarise(requests, config, plan_memory(config, numerics, options, false));
+Capabilities capabilities_of(const ModelConfig& config, Numerics numerics) {
+  Capabilities out;
+  out.architecture = config.model_type;
+  out.context_length = config.context_length;
+  out.vocabulary_size = config.vocabulary;
+  out.numerics = numerics;
+  out.routed_experts = static_cast<int>(config.moe.routed_experts);
+  for (int64_t layer = 0; layer < config.layers; ++layer) out.moe_layers += config.is_moe_layer(layer);
+  return out;
+}
+
+std::unique_ptr<Engine> make_native_engine(const EngineOptions& options, Checkpoint checkpoint) {
+  return std::make_unique<NativeEngine>(options, std::move(checkpoint));
 }
 
 std::unique_ptr<Engine> open_engine(const EngineOptions& options) {
-  return std::make_unique<NativeEngine>(options);
+  return make_native_engine(options, Checkpoint::open(options.model, options.config));
+}
+
+std::unique_ptr<Engine> open_random_engine(const ModelShape& shape, const EngineOptions& options) {
+  EngineOptions ids_only = options;
+  ids_only.require_tokenizer = false;
+  return make_native_engine(ids_only, Checkpoint::random(config_of(shape)));
 }
 
 }  // namespace assay::engine

@@ -174,7 +174,9 @@ struct PlanSummary {
   uint64_t tokens_asked = 0;           // prompt + continuation tokens of all requests, unshared
   uint64_t tokens_computed = 0;        // after sharing, recomputation included
   uint64_t scored_positions = 0;
-  uint64_t passes = 0;
+  uint64_t tokens_generated = 0;       // at most
+  uint64_t passes = 0;                 // over prompts and scored texts
+  double flops = 0;                    // see EngineStatistics
   uint64_t weight_bytes = 0, kv_bytes = 0, workspace_bytes = 0;
   bool streamed = false;
 };
@@ -185,6 +187,9 @@ struct EngineStatistics {
   // one token, and a second one where the guess was right.
   uint64_t drafted = 0, accepted = 0;
   double seconds = 0;
+  // Useful arithmetic (a multiplication and its addition are two; formula: docs/performance.md) and
+  // bytes of weights, keys and values read from memory, each once a pass.
+  double flops = 0, bytes_read = 0;
 
   double acceptance_rate() const {
     return drafted > 0 ? static_cast<double>(accepted) / static_cast<double>(drafted) : 0;
@@ -200,12 +205,24 @@ class Engine {
   virtual void score(std::span<const ScoreRequest> requests, ScoreSink& sink) = 0;
   virtual void generate(std::span<const GenerateRequest> requests, GenerateSink& sink) = 0;
   virtual PlanSummary plan(std::span<const ScoreRequest> requests) const = 0;
-  virtual EngineStatistics statistics() const = 0;
+  virtual EngineStatistics statistics() const = 0;  // also from a sink, within a call
 };
 
-// What Engine::plan would say, from config.json alone: needs no weights (a dry run). Sizes assume
-// the precision that the configuration names.
-PlanSummary plan_scores(const EngineOptions& options, std::span<const ScoreRequest> requests);
+// What an engine would compute, from config.json and tokenizer.json alone: a dry run needs no
+// weights. Sizes assume the precision that the configuration names.
+class Planner {
+ public:
+  virtual ~Planner() = default;
+  virtual const Capabilities& capabilities() const = 0;  // profile and has_mtp as far as known
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual PlanSummary plan(std::span<const ScoreRequest> requests) const = 0;
+  virtual PlanSummary plan(std::span<const GenerateRequest> requests) const = 0;
+  // How long this machine takes for a plan, from timing a layer of random weights for a second or
+  // two (the first call; the weights' size is what a few experts of one layer have). Reading
+  // weights from disk is not included.
+  virtual double estimate_seconds(const PlanSummary& score, const PlanSummary& generate) = 0;
+};
+std::unique_ptr<Planner> open_planner(const EngineOptions& options);
 
 // Opens a checkpoint; reads and checks everything that can be checked without computing.
 std::unique_ptr<Engine> open_engine(const EngineOptions& options);

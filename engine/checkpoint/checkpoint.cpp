@@ -4,8 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
+#include <set>
+#include <utility>
 
 #include "engine/checkpoint/binding.h"
+#include "engine/checkpoint/random_weights.h"
 #include "engine/checkpoint/shards.h"
 
 namespace assay::engine {
@@ -15,9 +19,12 @@ namespace fs = std::filesystem;
 struct Checkpoint::State {
   fs::path directory;
   ModelConfig config;
-  ShardSet shards;
+  ShardSet shards;                       // none where the weights are random
+  std::unique_ptr<RandomWeights> random;  // what the binding's views show then
   Binding binding;
   std::vector<std::string> notes;
+  std::mutex mutex;
+  std::set<std::pair<const std::byte*, size_t>> checked;  // bytes that are known to be finite
 };
 
 Checkpoint::Checkpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -68,6 +75,15 @@ Checkpoint Checkpoint::open(const fs::path& directory, const fs::path& config_fi
   return Checkpoint(std::move(state));
 }
 
+Checkpoint Checkpoint::random(const ModelConfig& config) {
+  auto state = std::make_unique<State>();
+  state->config = config;
+  state->notes = config.notes;
+  state->random = std::make_unique<RandomWeights>(config);
+  state->binding = state->random->take_binding();
+  return Checkpoint(std::move(state));
+}
+
 const fs::path& Checkpoint::directory() const { return state_->directory; }
 const ModelConfig& Checkpoint::config() const { return state_->config; }
 const ModelWeights& Checkpoint::weights() const { return state_->binding.weights; }
@@ -86,18 +102,60 @@ const fs::path& Checkpoint::shard_path(int shard) const {
   return state_->shards.files()[static_cast<size_t>(shard)].path();
 }
 
-void Checkpoint::release_pages(const TensorView& tensor) const {
-  const auto file = state_->shards.files()[static_cast<size_t>(tensor.shard)].bytes();
+namespace {
+
+// Advice about the pages of a tensor; nothing where it is a copy and not in the map.
+void advise(std::span<const std::byte> file, const TensorView& tensor, int advice) {
   const auto begin = reinterpret_cast<uintptr_t>(file.data());
   const auto at = reinterpret_cast<uintptr_t>(tensor.data);
-  if (at < begin || at >= begin + file.size()) return;  // a copy, not the map
+  if (at < begin || at >= begin + file.size()) return;
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const uintptr_t first = at / page * page, last = at + tensor.bytes();
-  ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  ::madvise(reinterpret_cast<void*>(first), last - first, advice);
+}
+
+}  // namespace
+
+void Checkpoint::release_pages(const TensorView& tensor) const {
+  if (state_->random) return;
+  advise(state_->shards.files()[static_cast<size_t>(tensor.shard)].bytes(), tensor, MADV_DONTNEED);
+}
+
+void Checkpoint::will_need(std::span<const TensorView> tensors) const {
+  if (state_->random) return;
+  for (const TensorView& tensor : tensors) {
+    advise(state_->shards.files()[static_cast<size_t>(tensor.shard)].bytes(), tensor, MADV_WILLNEED);
+  }
+}
+
+std::vector<TensorView> tensors_of(const LayerWeights& w) {
+  const AttentionWeights& a = w.attention;
+  std::vector<TensorView> out;
+  for (const TensorView& tensor :
+       {w.input_norm, w.post_attention_norm, a.q_a, a.q_a_norm, a.q_b, a.kv_a, a.kv_a_norm, a.kv_b,
+        a.q, a.k, a.v, a.q_bias, a.k_bias, a.v_bias, a.q_norm, a.k_norm, a.o, w.mlp.gate, w.mlp.up,
+        w.mlp.down, w.router, w.router_bias, w.shared.gate, w.shared.up, w.shared.down}) {
+    if (tensor) out.push_back(tensor);
+  }
+  return out;
+}
+
+std::vector<TensorView> tensors_of(std::span<const MlpWeights> experts) {
+  std::vector<TensorView> out;
+  for (const MlpWeights& e : experts) out.insert(out.end(), {e.gate, e.up, e.down});
+  return out;
 }
 
 void Checkpoint::check_values(const TensorView& tensor, int64_t first_row) const {
+  if (state_->random) return;  // finite by construction
+  const std::pair<const std::byte*, size_t> key{tensor.data, tensor.bytes()};
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->checked.contains(key)) return;
+  }
   check_finite(tensor, state_->config.ue8m0_scales, shard_path(tensor.shard).string(), first_row);
+  const std::lock_guard lock(state_->mutex);
+  state_->checked.insert(key);
 }
 
 }  // namespace assay::engine

@@ -62,6 +62,10 @@ struct MtpWeights {
   TensorView norm, head;  // [hidden], [vocabulary, hidden]
 };
 
+// The tensors that a layer has, the routed experts apart.
+std::vector<TensorView> tensors_of(const LayerWeights& layer);
+std::vector<TensorView> tensors_of(std::span<const MlpWeights> experts);
+
 struct ModelWeights {
   TensorView embedding;  // [vocabulary, hidden]
   std::vector<LayerWeights> layers;
@@ -79,6 +83,8 @@ class Checkpoint {
   // `config_file` replaces <directory>/config.json if not empty.
   static Checkpoint open(const std::filesystem::path& directory,
                          const std::filesystem::path& config_file = {});
+  // Random weights in the shape of `config`, made in memory (random_weights.h): for measuring speed.
+  static Checkpoint random(const ModelConfig& config);
   ~Checkpoint();
   Checkpoint(Checkpoint&&) noexcept;
   Checkpoint& operator=(Checkpoint&&) noexcept;
@@ -94,8 +100,11 @@ class Checkpoint {
   // Oddities that do not matter for the results: ignored tensors, an unused MTP layer.
   const std::vector<std::string>& notes() const;
 
-  // check_finite on one tensor of this checkpoint, with the right file name.
+  // check_finite on one tensor of this checkpoint, with the right file name. Once a tensor: what was
+  // found good is not read again.
   void check_values(const TensorView& tensor, int64_t first_row = 0) const;
+  // The tensors will be read soon: the system is asked to fetch their pages from disk.
+  void will_need(std::span<const TensorView> tensors) const;
   // The tensor will not be read soon: its pages of the mapped file leave this process's memory (not
   // the system's cache). Reading it again is allowed and maps them anew.
   void release_pages(const TensorView& tensor) const;

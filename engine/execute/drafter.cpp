@@ -60,7 +60,7 @@ std::span<const int32_t> Drafter::guess(ops::ConstRows output, std::span<const i
   no_targets_.assign(rows.size() + 1, 0);
   argmax_.resize(rows.size());
   argmax_logprobs_.resize(rows.size());
-  runner_.backend().head_score(own_head_ ? *own_head_ : runner_.head(), selected, {no_targets_, {}},
+  runner_.backend().head_score(own_head_ ? *own_head_ : runner_.head(n), selected, {no_targets_, {}},
                                nullptr, argmax_.data(), argmax_logprobs_.data());
   return argmax_;
 }

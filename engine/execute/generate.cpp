@@ -19,6 +19,8 @@ namespace assay::engine {
 namespace {
 
 constexpr double kCommitSeconds = 0.25;
+constexpr size_t kDraftedSequences = 8;
+constexpr int64_t kLogitRows = 16;  // rows whose logits are in memory at the same time
 
 class GenerateRun {
  public:
@@ -60,11 +62,15 @@ class GenerateRun {
     if (items_.empty()) return;
     progress_.stage = "generate";
     pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed), drafter_ ? 1 : 0);
-    if (drafter_) states_.ensure(pool_.slots() * runner_.config().hidden);
+    if (drafter_) {
+      states_.ensure(pool_.slots() * runner_.config().hidden);
+      has_entry_.resize(static_cast<size_t>(pool_.slots()));
+    }
     row_of_slot_.resize(static_cast<size_t>(pool_.slots()));
     while (next_ < items_.size() || !active_.empty()) {
       if (sink_.cancelled()) return;
       admit();
+      if (drafter_) draft();
       decode();
       if (seconds_since(committed_) > kCommitSeconds) commit();
     }
@@ -100,7 +106,7 @@ class GenerateRun {
         sequence->slots.push_back(slot);
       }
       while (static_cast<int64_t>(frontier_.size()) < prompt) {
-        const int32_t slot = slots_.take();
+        const int32_t slot = take_slot();
         slots_.share(slot);
         frontier_.push_back(slot);
         sequence->slots.push_back(slot);
@@ -195,15 +201,6 @@ class GenerateRun {
     }
     if (drafter_) keep_states(hidden);
     choose(hidden);
-    if (!drafter_) return;
-    drafting_.clear();
-    for (const Chunk& chunk : chunks) {
-      // Of a shared prefix, the entries are there already.
-      chunk.sequence->entries = std::max<int64_t>(
-          chunk.sequence->entries, static_cast<int64_t>(chunk.sequence->item->shared) - 1);
-      drafting_.push_back({chunk.sequence, chunk.end});
-    }
-    draft();
   }
 
   // Feeds every active sequence's last token, with its draft behind it.
@@ -237,24 +234,21 @@ class GenerateRun {
     const ops::Rows hidden = run({positions_, segments_, {}, store_, model::Form::absorbed});
     if (drafter_) keep_states(hidden);
     choose(hidden);
-    if (drafter_) {
-      count_accepted();
-      drafting_.clear();
-      for (const auto& sequence : active_) {
-        drafting_.push_back({sequence.get(), sequence->prompt_size() +
-                                                 static_cast<int64_t>(sequence->tokens.size()) - 1});
-      }
-      draft();
-    }
+    if (drafter_) count_accepted();
     collect();
   }
 
   // Takes the slots reserved for positions below `end`.
   void extend_slots(Sequence& sequence, int64_t end) {
     while (static_cast<int64_t>(sequence.slots.size()) < end) {
-      sequence.slots.push_back(slots_.take());
+      sequence.slots.push_back(take_slot());
       --reserved_;
     }
+  }
+  int32_t take_slot() {
+    const int32_t slot = slots_.take();
+    if (drafter_) has_entry_[static_cast<size_t>(slot)] = 0;
+    return slot;
   }
 
   // Drafting: the normed hidden state of every row of the pass, by slot.
@@ -270,38 +264,41 @@ class GenerateRun {
   }
   float* state(int32_t slot) { return states_.data() + slot * runner_.config().hidden; }
 
-  // Makes the MTP entries that have become possible, up to a sequence's newest token, and guesses
-  // what follows it. drafting_ holds the sequences of the last pass and the positions fed so far.
+  // Guesses what follows the newest token of every sequence, after making the MTP entries of its path
+  // that are not there yet. Only once few sequences are left: then a step's time is that of reading
+  // weights, and rows of drafts cost little; with many, every row costs.
   void draft() {
+    for (const auto& sequence : active_) sequence->draft.reset();
+    if (next_ < items_.size() || active_.size() > kDraftedSequences) return;
     ids_.clear();
     positions_.clear();
     store_.clear();
     segments_.clear();
     rows_.clear();
     advancing_.clear();
-    for (const auto& [sequence, fed] : drafting_) {
-      sequence->draft.reset();
-      // The newest token's state is not there yet, but its entry needs that of the token before.
-      // What a finished sequence leaves behind is its prompt, which others may share.
-      const bool newest = !sequence->finish && !sequence->tokens.empty();
-      if (sequence->finish && sequence->entries + 1 >= sequence->prompt_size()) continue;
-      const int64_t last =
-          newest ? sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1
-                 : std::min(fed, sequence->prompt_size()) - 1;
+    for (const auto& sequence : active_) {
+      // The newest token's entry needs the state of the token before, which has been fed.
+      const int64_t last = sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1;
       extend_slots(*sequence, last + 1);
-      const int64_t first = std::max<int64_t>(1, sequence->entries + 1);
-      if (first > last) continue;
+      // Entries are made along paths, so those of a path are its first ones.
+      int64_t first = std::max<int64_t>(1, sequence->entries + 1);
+      while (first <= last && has_entry_[static_cast<size_t>(sequence->slots[static_cast<size_t>(first)])]) {
+        ++first;
+      }
       const auto row = static_cast<int64_t>(ids_.size());
-      for (int64_t j = first; j <= last; ++j) {
+      // What does not fit a pass is made at the next steps.
+      const int64_t end = std::min(last + 1, first + limits_.pass_tokens - row);
+      if (first >= end) continue;
+      for (int64_t j = first; j < end; ++j) {
         ids_.push_back(sequence->token(j));
         positions_.push_back(static_cast<int32_t>(j - 1));
         store_.push_back(sequence->slots[static_cast<size_t>(j)]);
       }
-      segments_.push_back({row, last - first + 1, first - 1, sequence->slots.data() + 1});
-      sequence->entries = last;
-      if (!newest) continue;
+      segments_.push_back({row, end - first, first - 1, sequence->slots.data() + 1});
+      sequence->entries = end - 1;
+      if (end <= last) continue;
       rows_.push_back(static_cast<int32_t>(ids_.size()) - 1);
-      advancing_.push_back(sequence);
+      advancing_.push_back(sequence.get());
     }
     if (ids_.empty()) return;
     const ops::Rows before = model::matrix(entry_states_, static_cast<int64_t>(ids_.size()),
@@ -315,6 +312,7 @@ class GenerateRun {
     }
     const ops::Rows output = drafter_->run(
         ids_, before, {positions_, segments_, {}, store_, model::Form::absorbed}, pool_);
+    for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
     if (rows_.empty()) return;
     const std::span<const int32_t> guesses = drafter_->guess(output, rows_);
     for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses[i];
@@ -363,9 +361,11 @@ class GenerateRun {
       no_targets_.assign(n + 1, 0);
       argmax_.resize(n);
       argmax_logprobs_.resize(n);
-      backend.head_score(runner_.head(), normed, {no_targets_, {}}, nullptr, argmax_.data(),
+      backend.head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr, argmax_.data(),
                          argmax_logprobs_.data());
     }
+    ops::Rows logits;  // of rows [logits_begin, logits_end), made when one of them is sampled
+    size_t logits_begin = 0, logits_end = 0;
     for (size_t i = 0; i < n; ++i) {
       Sequence& sequence = *advancing_[i];
       if (i > 0 && advancing_[i - 1] == &sequence) {
@@ -380,21 +380,30 @@ class GenerateRun {
         take({argmax_[i], argmax_logprobs_[i]}, sequence);
         continue;
       }
-      const ops::Rows row = model::matrix(logits_, 1, runner_.head().n);
-      backend.head_logits(runner_.head(), model::slice(normed, static_cast<int64_t>(i), 1), row);
-      const std::span<const float> logits(row.data, static_cast<size_t>(row.cols));
+      if (i >= logits_end) {  // the head's weights are read once for several rows
+        const auto first = static_cast<int64_t>(i);
+        const ops::Rows some = model::slice(normed, first, std::min(kLogitRows, normed.rows - first));
+        const ops::Matrix& head = runner_.head(some.rows);
+        logits = model::matrix(logits_, some.rows, head.n);
+        backend.head_logits(head, some, logits);
+        logits_begin = i;
+        logits_end = i + static_cast<size_t>(some.rows);
+      }
+      const std::span<const float> row(logits.row(static_cast<int64_t>(i - logits_begin)),
+                                       static_cast<size_t>(logits.cols));
       const Sampling& sampling = sequence.request->sampling;
-      take(healing ? sample_among(logits, healing_tokens(sequence), sampling, sequence.random, scratch_)
-                   : sample(logits, sampling, sequence.random, scratch_),
+      take(healing ? sample_among(row, healing_tokens(sequence, logits.cols), sampling, sequence.random,
+                                  scratch_)
+                   : sample(row, sampling, sequence.random, scratch_),
            sequence);
     }
   }
 
   // The tokens of the model's vocabulary that go along with the bytes a sequence must begin with.
-  std::vector<TokenId> healing_tokens(const Sequence& sequence) {
+  std::vector<TokenId> healing_tokens(const Sequence& sequence, int64_t vocabulary) {
     if (!prefixes_) prefixes_ = std::make_unique<TokenPrefixIndex>(*tokenizer_);
     std::vector<TokenId> ids = prefixes_->allowed(sequence.required);
-    std::erase_if(ids, [&](TokenId id) { return id >= runner_.head().n; });
+    std::erase_if(ids, [&](TokenId id) { return id >= vocabulary; });
     if (ids.empty()) {
       throw_bad_input("no token of the vocabulary continues the prompt's last bytes",
                       "request " + std::to_string(sequence.item->request),
@@ -497,11 +506,7 @@ class GenerateRun {
   std::unique_ptr<Drafter> drafter_;
   model::Buffer<float> states_;  // by slot: normed hidden states of the main model
   model::Buffer<float> entry_states_;
-  struct Drafting {
-    Sequence* sequence;
-    int64_t fed;
-  };
-  std::vector<Drafting> drafting_;
+  std::vector<uint8_t> has_entry_;  // by slot: the token's MTP entry is in memory
   std::vector<int32_t> all_rows_;
   std::vector<LoadPiece> accepted_;  // rows of accepted drafts
   std::vector<std::pair<int, ops::Routing>> draft_routing_;

@@ -5,8 +5,8 @@
 // Prompts form a prefix forest and are admitted in depth-first order, so that a prefix shared by
 // neighbours is computed once and held once; among siblings the subtree with the longest expected
 // text comes first, which leaves short work for the end. A sequence is admitted when KV memory for
-// its whole possible length is free; those running advance together, one token a step (with MTP
-// drafts: one or more), and leave as they finish.
+// its whole possible length is free; those running advance together, one token a step, and leave as
+// they finish. With MTP, the last few sequences of the list advance by one or two tokens a step.
 //
 // Determinism: a request's tokens and log-probabilities are functions of the request alone. Prompt
 // tokens are always computed in MLA's expanded form, generated ones in the absorbed form; sampling

@@ -5,60 +5,83 @@
 namespace assay::engine {
 
 LayerStore::LayerStore(const Checkpoint& checkpoint, const ops::Backend& backend,
-                       const ops::Backend* preparer, size_t resident_bytes)
+                       const ops::Backend* preparer, const Residency& residency)
     : checkpoint_(checkpoint),
       backend_(backend),
       preparer_(preparer),
-      resident_left_(resident_bytes),
-      resident_(checkpoint.weights().layers.size()) {}
+      keeps_layers_(residency.all_but_experts),
+      resident_left_(residency.bytes),
+      slots_(checkpoint.weights().layers.size()) {}
 
 LayerStore::~LayerStore() {
   if (next_.valid()) next_.wait();
 }
 
-const model::PreparedLayer& LayerStore::acquire(int index, bool absorbed) {
+LayerStore::Missing LayerStore::prepare(int index, bool absorbed, const ops::Backend& backend) const {
   const LayerWeights& weights = checkpoint_.weights().layers[static_cast<size_t>(index)];
-  auto& resident = resident_[static_cast<size_t>(index)];
-  if (!resident) {
-    std::unique_ptr<model::PreparedLayer> layer;
-    current_.reset();  // before another one is waited for: never three at a time
+  const bool has_layer = slots_[static_cast<size_t>(index)].layer != nullptr;
+  if (!has_layer) checkpoint_.will_need(tensors_of(weights));
+  checkpoint_.will_need(tensors_of(weights.experts));
+  Missing out;
+  if (!has_layer) out.layer = model::prepare_layer(checkpoint_, weights, backend, absorbed);
+  out.experts = model::prepare_experts(checkpoint_, weights, backend);
+  return out;
+}
+
+void LayerStore::drop_current() {
+  if (current_ < 0) return;
+  Slot& slot = slots_[static_cast<size_t>(current_)];
+  current_ = -1;
+  if (keeps_layers_) {
+    slot.layer->routed = {};
+  } else {
+    slot.layer.reset();
+  }
+}
+
+const model::PreparedLayer& LayerStore::acquire(int index, bool absorbed) {
+  Slot& slot = slots_[static_cast<size_t>(index)];
+  if (!slot.complete && current_ != index) {
+    drop_current();  // before another one is waited for: never three at a time
+    Missing missing;
     if (next_index_ == index) {
       next_index_ = -1;
-      layer = next_.get();
+      missing = next_.get();
     } else {
       // Nothing else reads the checkpoint at the same time, so that memory stays within bounds.
       if (next_.valid()) next_.get();
       next_index_ = -1;
-      layer = model::prepare_layer(checkpoint_, weights, backend_, absorbed);
+      missing = prepare(index, absorbed, backend_);
     }
-    if (!preparer_) {
-      resident = std::move(layer);
-    } else if (layer->bytes <= resident_left_) {
-      resident_left_ -= layer->bytes;
-      resident = std::move(layer);
-    } else {
+    if (missing.layer) slot.layer = std::move(missing.layer);
+    slot.layer->routed = std::move(missing.experts);
+    const size_t streamed = slot.layer->routed.bytes + (keeps_layers_ ? 0 : slot.layer->bytes);
+    slot.complete = !preparer_ || streamed <= resident_left_;
+    if (!slot.complete) {
       resident_left_ = 0;  // leading layers only
-      current_ = std::move(layer);
+      current_ = index;
+    } else if (preparer_) {
+      resident_left_ -= streamed;
     }
   }
-  model::PreparedLayer& layer = resident ? *resident : *current_;
-  if (absorbed) model::prepare_absorbed(checkpoint_, weights, backend_, layer);
+  if (absorbed) {
+    prepare_absorbed(checkpoint_, checkpoint_.weights().layers[static_cast<size_t>(index)], backend_,
+                     *slot.layer);
+  }
   if (preparer_) start_next(index, absorbed);
-  return layer;
+  return *slot.layer;
 }
 
-// Starts preparing the next layer that is not resident.
+// Starts preparing the next layer that lacks something.
 void LayerStore::start_next(int after, bool absorbed) {
   if (next_index_ >= 0) return;
   const int count = layers();
   int index = (after + 1) % count;
-  while (index != after && resident_[static_cast<size_t>(index)]) index = (index + 1) % count;
+  while (index != after && slots_[static_cast<size_t>(index)].complete) index = (index + 1) % count;
   if (index == after) return;
   next_index_ = index;
-  next_ = std::async(std::launch::async, [this, index, absorbed] {
-    return model::prepare_layer(checkpoint_, checkpoint_.weights().layers[static_cast<size_t>(index)],
-                                *preparer_, absorbed);
-  });
+  next_ = std::async(std::launch::async,
+                     [this, index, absorbed] { return prepare(index, absorbed, *preparer_); });
 }
 
 }  // namespace assay::engine

@@ -1,8 +1,10 @@
 // The prepared weights of the layers: resident, or streamed behind the computation.
 //
-// Resident layers are prepared when first asked for and stay. When the weights exceed the budget,
-// as many leading layers as fit stay resident and the others are prepared on a second thread while
-// the layer before them computes (two buffers), and dropped after use. Bits are the same.
+// Resident weights are prepared when first asked for and stay. When all of them exceed the budget,
+// part is streamed: read and prepared on a second thread while the layer before computes (two
+// buffers), and dropped after use. Streamed are the routed experts alone where the rest of every
+// layer fits the budget, else whole layers; leading layers stay resident as far as the budget goes.
+// Bits are the same.
 #pragma once
 
 #include <cstddef>
@@ -16,32 +18,49 @@
 
 namespace assay::engine {
 
+// What stays in memory of a model that is streamed.
+struct Residency {
+  bool all_but_experts = false;  // of every layer; `bytes` is for experts then
+  size_t bytes = 0;              // of what else may stay, beside the two buffers
+};
+
 class LayerStore {
  public:
   // `preparer` packs layers like the computing backend, on the second thread; null where all layers
-  // stay resident. `resident_bytes`: what resident layers may take beside the two buffers.
+  // stay resident.
   LayerStore(const Checkpoint& checkpoint, const ops::Backend& backend,
-             const ops::Backend* preparer, size_t resident_bytes);
+             const ops::Backend* preparer, const Residency& residency);
   ~LayerStore();
 
-  int layers() const { return static_cast<int>(resident_.size()); }
+  int layers() const { return static_cast<int>(slots_.size()); }
   bool streams() const { return preparer_ != nullptr; }
   // Layer `index`, valid until the next call. `absorbed`: with the weights of MLA's absorbed form.
   // Layers are expected in ascending order, over and over; any order works.
   const model::PreparedLayer& acquire(int index, bool absorbed);
 
  private:
+  struct Slot {
+    std::unique_ptr<model::PreparedLayer> layer;  // resident, perhaps without its experts
+    bool complete = false;                        // nothing to be streamed
+  };
+  // What a layer lacks.
+  struct Missing {
+    std::unique_ptr<model::PreparedLayer> layer;  // null where it is resident
+    model::PreparedExperts experts;
+  };
+  Missing prepare(int index, bool absorbed, const ops::Backend& backend) const;
+  void drop_current();
   void start_next(int after, bool absorbed);
 
   const Checkpoint& checkpoint_;
   const ops::Backend& backend_;
   const ops::Backend* preparer_;
+  const bool keeps_layers_;
   size_t resident_left_;
-  std::vector<std::unique_ptr<model::PreparedLayer>> resident_;
-  // Streaming: the layer in use and the one being prepared.
-  std::unique_ptr<model::PreparedLayer> current_;
-  std::future<std::unique_ptr<model::PreparedLayer>> next_;
+  std::vector<Slot> slots_;
+  int current_ = -1;  // the layer in use whose streamed part is to be dropped
   int next_index_ = -1;
+  std::future<Missing> next_;
 };
 
 }  // namespace assay::engine

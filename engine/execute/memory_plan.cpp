@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "engine/execute/work.h"
 #include "engine/model/decoder.h"
 #include "engine/model/kv_pool.h"
 
@@ -14,8 +15,12 @@ namespace assay::engine {
 
 namespace {
 
-constexpr int64_t kPassTokens = 4096;        // resident weights: enough rows for every expert
-constexpr int64_t kStreamedPassTokens = 65536;  // streamed: the more rows a pass, the fewer reads
+constexpr int64_t kPassTokens = 4096;  // resident weights: enough rows for every expert
+// Streamed: rows of a pass for which computing takes several times as long as reading, with this
+// many useful FLOP for a streamed byte (500 GFLOP/s against 1 GB/s from disk, eight times over).
+// More rows would hide nothing more; memory is better spent on resident weights.
+constexpr double kFlopsPerByte = 4000;
+constexpr int64_t kMostStreamedTokens = 65536;
 constexpr int64_t kSmallestPass = 64;
 constexpr int64_t kMostSlots = 1 << 30;  // slots are numbered in 32 bits
 
@@ -29,18 +34,21 @@ double weight_element_bytes(Numerics numerics) {
 }
 
 struct WeightSizes {
-  double fixed = 0;   // head; embedding rows, read from the mapped file
-  double layers = 0;  // all layers
-  double largest_layer = 0;
+  double fixed = 0;    // head; embedding rows, read from the mapped file
+  double layers = 0;   // all layers, routed experts included
+  double experts = 0;  // of all layers
+  double largest_layer = 0, largest_experts = 0;  // of one layer
+  double largest_stack = 0;  // of the file, mapped while it is prepared
 };
 
 WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed) {
   const double matrix = weight_element_bytes(numerics);
   const double head = numerics == Numerics::fp32 ? 4 : 2;
+  const double stored = c.fp8_weights ? 1 : 2;
   WeightSizes sizes;
   sizes.fixed = (head + 2) * static_cast<double>(c.vocabulary * c.hidden);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
-    double elements = 0, extra = 0;
+    double elements = 0, extra = 0, experts = 0;
     if (c.mla) {
       const MlaConfig& m = *c.mla;
       const int64_t q = c.heads * c.head_dim, pair = c.heads * (m.nope_dim + m.v_dim);
@@ -51,16 +59,23 @@ WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed)
       elements += static_cast<double>((c.heads + 2 * c.kv_heads) * c.head_dim * c.hidden);
     }
     elements += static_cast<double>(c.heads * c.v_head_dim() * c.hidden);
+    int64_t width = c.dense_hidden;
     if (c.is_moe_layer(layer)) {
-      elements += 3.0 * static_cast<double>((c.moe.routed_experts + c.moe.shared_experts) *
-                                            c.moe.expert_hidden * c.hidden);
+      width = std::max(c.moe.shared_experts, int64_t{1}) * c.moe.expert_hidden;
+      elements += 3.0 * static_cast<double>(c.moe.shared_experts * c.moe.expert_hidden * c.hidden);
+      experts = matrix * 3.0 *
+                static_cast<double>(c.moe.routed_experts * c.moe.expert_hidden * c.hidden);
       extra += 4.0 * static_cast<double>(c.moe.routed_experts * c.hidden);
     } else {
       elements += 3.0 * static_cast<double>(c.dense_hidden * c.hidden);
     }
-    const double bytes = elements * matrix + extra;
+    const double bytes = elements * matrix + extra + experts;
     sizes.layers += bytes;
+    sizes.experts += experts;
     sizes.largest_layer = std::max(sizes.largest_layer, bytes);
+    sizes.largest_experts = std::max(sizes.largest_experts, experts);
+    const int64_t widest = std::max(2 * width, c.heads * c.head_dim);
+    sizes.largest_stack = std::max(sizes.largest_stack, stored * static_cast<double>(widest * c.hidden));
   }
   return sizes;
 }
@@ -83,41 +98,65 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
                        bool absorbed) {
   MemoryPlan plan;
   plan.budget = options.memory_bytes > 0 ? options.memory_bytes : available_memory();
+  plan.numerics = numerics;
   const WeightSizes sizes = weight_sizes(config, numerics, absorbed);
   plan.weight_bytes = static_cast<size_t>(sizes.fixed + sizes.layers);
   plan.kv_token_bytes =
       static_cast<size_t>(model::kv_width(config) *
                           model::kv_type_bytes(model::kv_type_of(numerics)) * config.layers);
-  const size_t a = model::workspace_bytes(config, numerics, 1024, 0);
-  const size_t b = model::workspace_bytes(config, numerics, 2048, 0);
-  // Beside the decoder's workspace: the residual stream, its normed copy for the head, slot lists.
-  plan.workspace_token_bytes =
-      (b - a) / 1024 + static_cast<size_t>(config.hidden) * 2 * sizeof(float) + 64;
-  const size_t constant = a - 1024 * ((b - a) / 1024);
-
+  const auto pass_bytes = [&](int64_t rows) { return pass_memory(config, numerics, rows); };
   const double budget = static_cast<double>(plan.budget);
-  const double smallest = static_cast<double>(constant + kSmallestPass * plan.workspace_token_bytes);
+  const auto smallest = static_cast<double>(pass_bytes(kSmallestPass));
   plan.streamed = static_cast<double>(plan.weight_bytes) + smallest > budget;
-  const double least = plan.streamed ? sizes.fixed + 2 * sizes.largest_layer
-                                     : static_cast<double>(plan.weight_bytes);
+  double least = static_cast<double>(plan.weight_bytes);
+  if (plan.streamed) {
+    const double rest = sizes.layers - sizes.experts;
+    least = sizes.fixed + sizes.largest_stack;
+    const double experts_alone = least + rest + 2 * sizes.largest_experts;
+    // An eighth of the budget is left for what a pass holds and what is not counted.
+    plan.residency.all_but_experts = sizes.experts > 0 && experts_alone + smallest < budget / 8 * 7;
+    least = plan.residency.all_but_experts ? experts_alone : least + 2 * sizes.largest_layer;
+  }
   if (least + smallest > budget) {
     throw_resource("the memory budget of " + std::to_string(plan.budget >> 20) +
                        " MiB is too small: two layers, the head and a small pass need " +
                        std::to_string((static_cast<size_t>(least + smallest) >> 20) + 1) + " MiB",
                    config.source, "give a larger --memory");
   }
-  const double free = budget - least - static_cast<double>(constant);
-  // Half of what is left is for the rows of a pass, a quarter for kept KV (generation: the KV of
-  // all sequences); the rest covers what is not counted: tokens, results, the program itself.
-  const auto fitting = static_cast<int64_t>(free / 2 / static_cast<double>(plan.workspace_token_bytes));
-  const int64_t most = options.pass_tokens > 0 ? options.pass_tokens
-                       : plan.streamed         ? kStreamedPassTokens
-                                               : kPassTokens;
-  plan.pass_tokens = std::max<int64_t>(1, std::min(most, std::max(fitting, kSmallestPass)));
+  const double free = budget - least;
+  // Of what is left, half at most is for the rows of a pass and a quarter for kept KV (generation:
+  // the KV of all sequences); an eighth covers what is not counted: tokens, results, the program.
+  int64_t most = kPassTokens;
+  if (plan.streamed) {
+    const double streamed = plan.residency.all_but_experts ? sizes.experts : sizes.layers;
+    most = std::clamp(
+        static_cast<int64_t>(kFlopsPerByte * streamed / work_rates(config, model::Form::expanded).row),
+        kPassTokens, kMostStreamedTokens);
+  }
+  if (options.pass_tokens > 0) most = options.pass_tokens;
+  int64_t low = 1, high = most;  // the largest pass that fits
+  while (low < high) {
+    const int64_t middle = low + (high - low + 1) / 2;
+    const bool fits = middle <= kSmallestPass || static_cast<double>(pass_bytes(middle)) <= free / 2;
+    (fits ? low : high) = fits ? middle : middle - 1;
+  }
+  plan.pass_tokens = low;
   plan.kept_tokens = std::min<int64_t>(
       kMostSlots, static_cast<int64_t>(free / 4 / static_cast<double>(plan.kv_token_bytes)));
-  if (plan.streamed) plan.resident_bytes = static_cast<size_t>(free / 8);
+  if (plan.streamed) {
+    // Kept KV rarely takes its quarter when scoring: one path's tokens.
+    const auto path = static_cast<double>(std::min<int64_t>(config.context_length, plan.kept_tokens));
+    const double kv = absorbed ? free / 4 : path * static_cast<double>(plan.kv_token_bytes);
+    const double left = free * 7 / 8 - static_cast<double>(pass_bytes(plan.pass_tokens)) - kv;
+    plan.residency.bytes = static_cast<size_t>(std::max(0.0, left));
+  }
   return plan;
+}
+
+size_t pass_memory(const ModelConfig& config, Numerics numerics, int64_t rows) {
+  // Beside the decoder's workspace: the residual stream, its normed copy for the head, slot lists.
+  return model::workspace_bytes(config, numerics, rows, 0) +
+         static_cast<size_t>(rows * (config.hidden * 2 * static_cast<int64_t>(sizeof(float)) + 64));
 }
 
 Numerics resolve_numerics(Numerics asked, Numerics natural) {

@@ -5,6 +5,7 @@
 
 #include "engine/checkpoint/config.h"
 #include "engine/engine.h"
+#include "engine/execute/layer_store.h"
 #include "engine/execute/plan.h"
 
 namespace assay::engine {
@@ -13,13 +14,16 @@ struct MemoryPlan {
   size_t budget = 0;
   size_t weight_bytes = 0;    // all prepared weights
   bool streamed = false;
-  size_t resident_bytes = 0;  // streamed: what resident layers may take beside the two buffers
-  size_t kv_token_bytes = 0;        // one token's KV of all layers
-  size_t workspace_token_bytes = 0; // one row's part of a pass's workspace
+  Residency residency;        // of a streamed model
+  Numerics numerics = Numerics::fp32;
+  size_t kv_token_bytes = 0;  // one token's KV of all layers
   int64_t pass_tokens = 0;
   int64_t kept_tokens = 0;          // scoring: longest kept path; generation: KV slots
   PlanLimits limits() const { return {pass_tokens, kept_tokens, 16 << 20}; }
 };
+
+// What a pass of `rows` rows holds beside weights and kept KV, at most.
+size_t pass_memory(const ModelConfig& config, Numerics numerics, int64_t rows);
 
 // Bytes of the machine's memory that the program may count on.
 size_t available_memory();

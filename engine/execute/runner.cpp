@@ -15,11 +15,13 @@ constexpr float kLargestFloat = std::numeric_limits<float>::max();
 }
 
 Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend,
-               const ops::Backend* preparer, size_t resident_bytes)
+               const ops::Backend* preparer, const Residency& residency)
     : checkpoint_(checkpoint),
       backend_(backend),
-      layers_(checkpoint, backend, preparer, resident_bytes),
-      decoder_(checkpoint.config(), backend) {}
+      layers_(checkpoint, backend, preparer, residency),
+      decoder_(checkpoint.config(), backend),
+      expanded_rates_(work_rates(checkpoint.config(), model::Form::expanded)),
+      absorbed_rates_(work_rates(checkpoint.config(), model::Form::absorbed)) {}
 
 // A slice at a time leaves the process's memory before the next is read.
 void Runner::check_by_rows(const TensorView& table) const {
@@ -45,10 +47,16 @@ ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass
   backend_.embed(table, ids, x);
   if (layers_.streams()) checkpoint_.release_pages(table);
   const bool absorbed = pass.form == model::Form::absorbed;
+  const WorkRates& rates = absorbed ? absorbed_rates_ : expanded_rates_;
+  work_.flops += rates.of(static_cast<double>(x.rows), causal_pairs(pass.segments), 0);
+  for (const ops::Segment& s : pass.segments) {
+    work_.bytes += static_cast<double>((s.position + s.count) * pool.row_bytes() * layers_.layers());
+  }
   for (int layer = 0; layer < layers_.layers(); ++layer) {
     const model::PreparedLayer& weights = layers_.acquire(layer, absorbed);
     const ops::Routing* routing = decoder_.layer(weights, pass, pool, layer, x);
     require_finite(x, layer);
+    count(weights, routing, absorbed);
     if (hook) hook(layer, routing);
   }
   return x;
@@ -75,6 +83,25 @@ void Runner::throw_overflow(const std::string& what) const {
                   "the weights are finite, but too large for fp32: the checkpoint has diverged");
 }
 
+void Runner::count(const model::PreparedLayer& layer, const ops::Routing* routing, bool absorbed) {
+  size_t used = layer.bytes;  // by this pass
+  if (absorbed) {
+    if (layer.kv_b) used -= layer.kv_b->bytes;
+  } else {
+    for (const auto& matrix : layer.absorb_key) used -= matrix->bytes;
+    for (const auto& matrix : layer.absorb_value) used -= matrix->bytes;
+  }
+  if (routing) {
+    chosen_.assign(layer.routed.experts.size(), 0);
+    for (const int32_t expert : routing->expert) chosen_[static_cast<size_t>(expert)] = 1;
+    for (size_t e = 0; e < chosen_.size(); ++e) {
+      const model::PreparedMlp& expert = layer.routed.experts[e];
+      if (chosen_[e]) used += expert.gate_up->bytes + expert.down->bytes;
+    }
+  }
+  work_.bytes += static_cast<double>(used);
+}
+
 ops::Rows Runner::final_norm(ops::ConstRows hidden, std::span<const int32_t> rows) {
   if (norm_.empty()) norm_ = model::load_vector(checkpoint_, checkpoint_.weights().norm);
   const ops::Rows out = model::matrix(normed_, static_cast<int64_t>(rows.size()), hidden.cols);
@@ -86,7 +113,7 @@ ops::Rows Runner::final_norm(ops::ConstRows hidden, std::span<const int32_t> row
   return out;
 }
 
-const ops::Matrix& Runner::head() {
+const ops::Matrix& Runner::head(int64_t rows) {
   if (!head_) {
     const TensorView& tensor = checkpoint_.weights().head;
     checkpoint_.check_values(tensor);
@@ -96,6 +123,8 @@ const ops::Matrix& Runner::head() {
                              exact ? ops::Role::fp32 : ops::Role::head);
     if (!config().tied_head) checkpoint_.release_pages(tensor);
   }
+  work_.flops += expanded_rates_.of(0, 0, static_cast<double>(rows));
+  work_.bytes += static_cast<double>(head_->bytes);
   return *head_;
 }
 

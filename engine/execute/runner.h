@@ -9,6 +9,7 @@
 
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/execute/layer_store.h"
+#include "engine/execute/work.h"
 #include "engine/model/decoder.h"
 #include "engine/ops/ops.h"
 
@@ -16,9 +17,9 @@ namespace assay::engine {
 
 class Runner {
  public:
-  // `preparer` and `resident_bytes`: see LayerStore.
+  // `preparer` and `residency`: see LayerStore.
   Runner(const Checkpoint& checkpoint, const ops::Backend& backend, const ops::Backend* preparer,
-         size_t resident_bytes);
+         const Residency& residency);
 
   const ModelConfig& config() const { return checkpoint_.config(); }
   const ops::Backend& backend() const { return backend_; }
@@ -37,7 +38,15 @@ class Runner {
 
   // Rows `rows` of `hidden`, normed by the final norm, [count, hidden]; valid until the next call.
   ops::Rows final_norm(ops::ConstRows hidden, std::span<const int32_t> rows);
-  const ops::Matrix& head();
+  // The output head. `rows`: how many rows it is about to be applied to, for work().
+  const ops::Matrix& head(int64_t rows);
+
+  // What has been done so far. Bytes: the weights that were used, once a pass, and each segment's
+  // keys and values.
+  struct Work {
+    double flops = 0, bytes = 0;
+  };
+  const Work& work() const { return work_; }
 
   // A pool of this model's KV rows (`extra_layers` for MTP).
   model::KvPool make_pool(int64_t slots, int extra_layers = 0) const;
@@ -45,6 +54,7 @@ class Runner {
  private:
   void check_by_rows(const TensorView& table) const;
   void require_finite(ops::ConstRows x, int layer) const;
+  void count(const model::PreparedLayer& layer, const ops::Routing* routing, bool absorbed);
 
   const Checkpoint& checkpoint_;
   const ops::Backend& backend_;
@@ -54,6 +64,9 @@ class Runner {
   std::vector<float> norm_;
   std::unique_ptr<ops::Matrix> head_;
   model::Buffer<float> hidden_, normed_;
+  const WorkRates expanded_rates_, absorbed_rates_;
+  Work work_;
+  std::vector<uint8_t> chosen_;  // experts of a layer
 };
 
 }  // namespace assay::engine

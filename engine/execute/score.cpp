@@ -106,7 +106,7 @@ class ScoreRun {
       argmax_.resize(row_list_.size());
       argmax_logprobs_.resize(row_list_.size());
       const ops::Rows normed = runner_.final_norm(hidden, row_list_);
-      runner_.backend().head_score(runner_.head(), normed, {first_, tokens_}, logprobs_.data(),
+      runner_.backend().head_score(runner_.head(normed.rows), normed, {first_, tokens_}, logprobs_.data(),
                                    argmax_.data(), argmax_logprobs_.data());
       for (const float logprob : logprobs_) {
         if (!std::isfinite(logprob)) runner_.throw_overflow("the head computes log-probabilities");

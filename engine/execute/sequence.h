@@ -31,7 +31,7 @@ struct Sequence {
   Random random;
   std::optional<FinishReason> finish;
   size_t text_end = std::string::npos;
-  int64_t entries = 0;             // drafting: MTP entries 1 .. entries are in memory
+  int64_t entries = 0;             // drafting: MTP entries 1 .. entries are known to be in memory
   std::optional<TokenId> draft;    // guess of the token after tokens.back()
 
   int64_t prompt_size() const { return static_cast<int64_t>(request->prompt.size()); }

@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
 
+#include "base/blocks.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine::model {
@@ -18,7 +18,7 @@ class Buffer {
     if (n > capacity_) {
       data_.reset();
       const auto bytes = static_cast<size_t>(n) * sizeof(T);
-      data_.reset(static_cast<T*>(::operator new(bytes, std::align_val_t{64})));
+      data_ = {static_cast<T*>(take_block(bytes)), Free(bytes)};
       capacity_ = n;
     }
     return data_.get();
@@ -28,7 +28,10 @@ class Buffer {
 
  private:
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t{64}); }
+    size_t bytes;
+    Free() : bytes(0) {}
+    explicit Free(size_t b) : bytes(b) {}
+    void operator()(T* p) const { give_block(p, bytes); }
   };
   std::unique_ptr<T, Free> data_;
   int64_t capacity_ = 0;

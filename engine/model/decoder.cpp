@@ -11,6 +11,8 @@ namespace {
 // Rows of one step of row-wise work: enough that packed weights are read once per many rows, few
 // enough that the intermediate results stay small.
 constexpr int64_t kChunk = 1024;
+// What the backend holds within an op, at most (op contracts: no more than this without being said).
+constexpr int64_t kExpertFloats = int64_t{16} << 20, kPackedBytes = int64_t{48} << 20;
 
 ops::Router router_of(const MoeConfig& moe) {
   ops::Router router;
@@ -67,11 +69,15 @@ size_t workspace_bytes(const ModelConfig& config, Numerics numerics, int64_t row
                      2 * std::max(config.dense_hidden, config.moe.shared_experts *
                                                             config.moe.expert_hidden));
   if (config.moe.routed_experts > 0) {
-    // Combined output, router logits, and the backend's gathered rows of one chosen expert a token
-    // at a time: inputs, gated products and outputs of top_k experts.
+    // Combined output and router logits; the backend's rows between an expert's products, for as
+    // many experts at a time as fit 64 MiB, but for one at least (which all rows may have chosen).
     floats += rows * (hidden + config.moe.routed_experts);
-    floats += rows * config.moe.experts_per_token * (2 * hidden + config.moe.expert_hidden);
+    const int64_t row = hidden + config.moe.expert_hidden;
+    floats += std::max(rows * row,
+                       std::min(kExpertFloats, rows * config.moe.experts_per_token * row));
   }
+  // Activations as the products want them, at most 48 MiB at a time.
+  bytes += std::min(kPackedBytes, rows * 4 * std::max({hidden, config.dense_hidden, query}));
   return static_cast<size_t>(floats * static_cast<int64_t>(sizeof(float)) + bytes);
 }
 
@@ -101,7 +107,7 @@ const ops::Routing* Decoder::mlp(const PreparedLayer& layer, ops::Rows x) {
   backend_.route(router_, logits, routing_);
   // Routed experts in ascending order, then the shared ones, then the residual stream.
   const ops::Rows sum = matrix(experts_, x.rows, x.cols);
-  backend_.experts(layer.expert_views, router_.top_k, routing_, normed, sum);
+  backend_.experts(layer.routed.views, router_.top_k, routing_, normed, sum);
   if (layer.mlp.gate_up) gated(layer.mlp, normed, sum);
   backend_.add(x, sum);
   return &routing_;

@@ -91,13 +91,20 @@ std::unique_ptr<PreparedLayer> prepare_layer(const Checkpoint& checkpoint, const
   if (weights.router) {
     out->router = prepare.linear(weights.router, ops::Role::fp32);
     out->router_bias = prepare.vector(weights.router_bias);
-    for (const MlpWeights& expert : weights.experts) {
-      out->experts.push_back(prepare.mlp(expert));
-      out->expert_views.push_back({out->experts.back().gate_up.get(), out->experts.back().down.get()});
-    }
     out->mlp = prepare.mlp(weights.shared);
   } else {
     out->mlp = prepare.mlp(weights.mlp);
+  }
+  return out;
+}
+
+PreparedExperts prepare_experts(const Checkpoint& checkpoint, const LayerWeights& weights,
+                                const ops::Backend& backend) {
+  PreparedExperts out;
+  Preparer prepare(checkpoint, backend, out.bytes);
+  for (const MlpWeights& expert : weights.experts) {
+    out.experts.push_back(prepare.mlp(expert));
+    out.views.push_back({out.experts.back().gate_up.get(), out.experts.back().down.get()});
   }
   return out;
 }

@@ -14,6 +14,13 @@ struct PreparedMlp {
   std::unique_ptr<ops::Matrix> gate_up, down;
 };
 
+// The routed experts of a layer.
+struct PreparedExperts {
+  std::vector<PreparedMlp> experts;
+  std::vector<ops::ExpertWeights> views;
+  size_t bytes = 0;
+};
+
 struct PreparedLayer {
   std::vector<float> input_norm, post_attention_norm;
   // MLA: q_a (absent without q_lora), q = q_b or q, kv = kv_a, kv_b.
@@ -28,16 +35,19 @@ struct PreparedLayer {
   PreparedMlp mlp;  // the dense MLP, or the shared experts (may be absent)
   std::unique_ptr<ops::Matrix> router;  // MoE layers
   std::vector<float> router_bias;
-  std::vector<PreparedMlp> experts;
-  std::vector<ops::ExpertWeights> expert_views;
+  PreparedExperts routed;  // may be elsewhere while the layer does not compute
 
-  size_t bytes = 0;
+  size_t bytes = 0;  // without the routed experts
   bool is_moe() const { return router != nullptr; }
 };
 
-// Refuses NaN and infinities (bad_input, naming the tensor). `absorbed` adds what generation needs.
+// All but the routed experts. Refuses NaN and infinities (bad_input, naming the tensor). `absorbed`
+// adds what generation needs.
 std::unique_ptr<PreparedLayer> prepare_layer(const Checkpoint& checkpoint, const LayerWeights& weights,
                                              const ops::Backend& backend, bool absorbed);
+// Empty for dense layers. The same refusals.
+PreparedExperts prepare_experts(const Checkpoint& checkpoint, const LayerWeights& weights,
+                                const ops::Backend& backend);
 // Adds the absorbed form to a layer that was prepared without.
 void prepare_absorbed(const Checkpoint& checkpoint, const LayerWeights& weights,
                       const ops::Backend& backend, PreparedLayer& layer);

@@ -130,6 +130,7 @@ int run_command_line(int argc, char** argv) {
   add_list(app, session);
   add_data(app, session);
   add_sandbox(app, session);
+  add_bench(app, session);
   add_doctor(app, session);
   if (argc == 1) {
     std::cout << app.help();

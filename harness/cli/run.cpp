@@ -8,7 +8,9 @@
 #include "harness/cli/data_root.h"
 #include "harness/cli/engine_options.h"
 #include "harness/cli/verbs.h"
+#include "harness/evaluation/dry_run.h"
 #include "harness/evaluation/evaluation.h"
+#include "harness/terminal/dry_run_report.h"
 #include "harness/terminal/progress.h"
 #include "harness/terminal/summary.h"
 
@@ -23,7 +25,7 @@ struct Options {
   EvaluationOptions evaluation;
   int shots = -1;
   int64_t max_length = 0;
-  bool json = false, quiet = false, no_gold = false;
+  bool json = false, quiet = false, no_gold = false, dry_run = false;
 };
 
 void write_aggregate(json::Writer& out, const results::AggregateRecord& aggregate) {
@@ -96,6 +98,15 @@ void run(Options& options) {
   evaluation.gold_answers = !options.no_gold;
   evaluation.engine = options.engine.options("");
   ProgressDisplay display(ProgressDisplay::choose(options.quiet));
+  if (options.dry_run) {
+    const std::vector<DryRun> plans = plan_evaluations(options.models, evaluation, display);
+    if (options.json) {
+      std::cout << plan_json(plans) << '\n';
+    } else {
+      print_plan(plans);
+    }
+    return;
+  }
   const std::vector<RunSummary> summaries = evaluate(options.models, evaluation, display);
   if (options.json) {
     std::cout << to_json(summaries, options.store) << '\n';
@@ -158,10 +169,14 @@ void add_run(CLI::App& app, Session&) {
                  "Do not score the reference answers of generative tasks");
   verb->add_option("--name", evaluation.label, "Label of the run; default: the folder's name")
       ->type_name("LABEL");
+  verb->add_flag("--dry-run", options->dry_run,
+                 "Compute nothing: print tokens, passes, memory and time that\n"
+                 "the run would take (needs no weights)");
   verb->add_flag("--json", options->json, "End with one JSON object on standard output");
   verb->add_flag("--quiet", options->quiet, "No progress");
   set_examples(*verb, {"assay run --model DIR --tasks mmlu,hellaswag --data ~/benchmarks",
                        "assay run --model DIR --tasks gsm8k --limit 100 --shots 4 --json",
+                       "assay run --model DIR --tasks table3 --dry-run",
                        "assay run --model A --model B --tasks smoke --data sample"});
   verb->callback([options] {
     std::string line = "assay run";

@@ -49,6 +49,7 @@ void add_gate(CLI::App& app, Session& session);
 void add_explain(CLI::App& app, Session& session);
 void add_export(CLI::App& app, Session& session);
 void add_manage_store(CLI::App& app, Session& session);  // merge, import, rm, vacuum
+void add_bench(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 
 }  // namespace assay::harness

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <span>
 
@@ -200,8 +201,10 @@ class ModelEvaluation {
     display_.stage("opening the checkpoint");
     engine::EngineOptions engine_options = options_.engine;
     engine_options.model = directory;
-    const engine::CheckpointInfo info = engine::inspect_checkpoint(directory);
+    // Digests take a core for a while; opening needs another.
+    auto inspection = std::async(std::launch::async, [&] { return engine::inspect_checkpoint(directory); });
     const std::unique_ptr<engine::Engine> engine = engine::open_engine(engine_options);
+    const engine::CheckpointInfo info = inspection.get();
     const engine::Capabilities& able = engine->capabilities();
 
     RunSummary summary;
@@ -273,7 +276,7 @@ class ModelEvaluation {
         continue;
       }
       add_requests(run, static_cast<int>(k), engine.tokenizer(), policy, workers,
-                   store_.item_states(run.evaluation), store_, work);
+                   store_.item_states(run.evaluation), &store_, work);
       for (const Item& item : run.items) run.documents_done += item.graded;
       display_.tasks()[k].done = run.documents_done;
       display_.refresh();
@@ -354,16 +357,7 @@ std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
   install_interrupt_handler();
   tasks::Catalog catalog;
   for (const auto& directory : options.task_directories) catalog.add_directory(directory);
-  std::vector<tasks::TaskChoice> choices;
-  const std::vector<std::string> variants =
-      options.variants.empty() ? std::vector<std::string>{""} : options.variants;
-  for (const std::string& variant : variants) {
-    for (const tasks::TaskChoice& choice : catalog.expand(options.tasks, variant)) {
-      if (std::find(choices.begin(), choices.end(), choice) == choices.end()) {
-        choices.push_back(choice);
-      }
-    }
-  }
+  const std::vector<tasks::TaskChoice> choices = chosen_tasks(catalog, options);
   const int64_t limit = options.limit > 0 ? options.limit : catalog.suite_limit(options.tasks);
 
   // Everything that can be wrong with the selection is found before a checkpoint is opened.

@@ -253,7 +253,7 @@ bool is_stored(const results::ItemState* state, const ScoreReference& reference)
 
 void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
                   const WorkloadPolicy& policy, const Workers& workers,
-                  const std::vector<results::ItemState>& states, results::Store& store,
+                  const std::vector<results::ItemState>& states, results::Store* store,
                   Workload& work) {
   std::map<int64_t, const results::ItemState*> by_position;
   for (const auto& state : states) by_position[state.position] = &state;
@@ -277,7 +277,7 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
       Item& item = run.items[i];
       const auto found = by_position.find(static_cast<int64_t>(i));
       const results::ItemState* state = found == by_position.end() ? nullptr : found->second;
-      if (!state) store.put_item(run.evaluation, item_record(run, i, draft.prompt));
+      if (!state && store) store->put_item(run.evaluation, item_record(run, i, draft.prompt));
 
       const bool generates = draft.prompt.kind == tasks::RequestKind::generate;
       if (generates) {
@@ -342,7 +342,7 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
       }
       run.resumed |= state != nullptr;
     }
-    store.commit();
+    if (store) store->commit();
   }
   run.scores = work.score.size() - run.first_score;
 }

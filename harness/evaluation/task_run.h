@@ -82,10 +82,11 @@ struct WorkloadPolicy {
 
 // Renders every document of `run` (index `number` among the runs), tokenises it on `workers`, stores
 // the items that the store lacks, marks requests whose results `states` already has as finished, and
-// appends the requests to `work`. Throws bad_input naming the document whose prompt does not fit.
+// appends the requests to `work`. Without a store, nothing is stored (a dry run). Throws bad_input
+// naming the document whose prompt does not fit.
 void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
                   const WorkloadPolicy& policy, const Workers& workers,
-                  const std::vector<results::ItemState>& states, results::Store& store,
+                  const std::vector<results::ItemState>& states, results::Store* store,
                   Workload& work);
 
 }  // namespace assay::harness

@@ -1,8 +1,25 @@
 #include "harness/evaluation/task_shelf.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace assay::harness {
+
+std::vector<tasks::TaskChoice> chosen_tasks(const tasks::Catalog& catalog,
+                                            const EvaluationOptions& options) {
+  std::vector<tasks::TaskChoice> choices;
+  const std::vector<std::string> variants =
+      options.variants.empty() ? std::vector<std::string>{""} : options.variants;
+  for (const std::string& variant : variants) {
+    for (const tasks::TaskChoice& choice : catalog.expand(options.tasks, variant)) {
+      if (std::find(choices.begin(), choices.end(), choice) == choices.end()) {
+        choices.push_back(choice);
+      }
+    }
+  }
+  return choices;
+}
 
 const tasks::Task& TaskShelf::at(size_t choice, int64_t cut_to) {
   const auto found = open_.find({choice, cut_to});

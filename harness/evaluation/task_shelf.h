@@ -11,6 +11,10 @@
 
 namespace assay::harness {
 
+// The tasks and variants that the options name, each once.
+std::vector<tasks::TaskChoice> chosen_tasks(const tasks::Catalog& catalog,
+                                            const EvaluationOptions& options);
+
 // Opening a task reads and digests its files; checkpoints that see the same context budget share it.
 class TaskShelf {
  public:

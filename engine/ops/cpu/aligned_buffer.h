@@ -3,7 +3,8 @@
 
 #include <cstddef>
 #include <memory>
-#include <new>
+
+#include "base/blocks.h"
 
 namespace assay::engine::ops {
 
@@ -19,7 +20,7 @@ class AlignedBuffer {
     if (bytes <= bytes_) return;
     data_.reset();
     bytes_ = 0;
-    data_.reset(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment})));
+    data_ = {static_cast<std::byte*>(take_block(bytes)), Free(bytes)};
     bytes_ = bytes;
   }
   std::size_t bytes() const { return bytes_; }
@@ -30,7 +31,10 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
+    std::size_t bytes;
+    Free() : bytes(0) {}
+    explicit Free(std::size_t b) : bytes(b) {}
+    void operator()(std::byte* p) const { give_block(p, bytes); }
   };
   std::unique_ptr<std::byte, Free> data_;
   std::size_t bytes_ = 0;

@@ -1,5 +1,7 @@
 #include "engine/ops/cpu/peak.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -13,8 +15,14 @@ namespace assay::engine::ops {
 
 namespace {
 
-constexpr size_t kReadBytes = size_t{256} << 20;  // beyond the caches of any one socket's share
 constexpr size_t kReadPiece = size_t{1} << 20;
+
+// Beyond every cache: twice the last one, where the system says how large it is.
+size_t read_bytes() {
+  const long cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE);
+  const size_t wanted = std::max(size_t{256} << 20, 2 * static_cast<size_t>(std::max(0L, cache)));
+  return std::min(wanted, size_t{2} << 30) / kReadPiece * kReadPiece;
+}
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -37,14 +45,15 @@ double rate(const Workers& workers, double seconds, const std::function<double(i
 }
 
 double read_rate(const KernelTable& table, const Workers& workers, double seconds) {
-  static AlignedBuffer buffer = [] {
-    AlignedBuffer b(kReadBytes);
-    std::memset(b.as<char>(), 1, kReadBytes);
+  static const size_t bytes = read_bytes();
+  static const AlignedBuffer buffer = [] {
+    AlignedBuffer b(bytes);
+    std::memset(b.as<char>(), 1, bytes);
     return b;
   }();
-  std::atomic<size_t> next{0};
+  static std::atomic<size_t> next{0};  // a slice goes on where the last one ended
   return rate(workers, seconds, [&](int64_t) {
-    const size_t piece = next++ % (kReadBytes / kReadPiece);
+    const size_t piece = next++ % (bytes / kReadPiece);
     table.read(buffer.as<char>() + piece * kReadPiece, kReadPiece);
     return static_cast<double>(kReadPiece);
   });

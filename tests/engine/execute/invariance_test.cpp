@@ -83,11 +83,11 @@ void expect_same(const GenerateResult& a, const GenerateResult& b) {
 // A checkpoint, opened, with a runner on it.
 struct Bench {
   Bench(const Checkpoint& checkpoint, Numerics numerics, int threads, bool streamed = false,
-        Kernels kernels = Kernels::automatic)
+        Kernels kernels = Kernels::automatic, const Residency& residency = {})
       : workers(threads),
         backend(make(checkpoint, numerics, workers, kernels)),
         preparer(streamed ? make(checkpoint, numerics, one, kernels) : nullptr),
-        runner(checkpoint, *backend, preparer.get(), 0) {}
+        runner(checkpoint, *backend, preparer.get(), residency) {}
   static std::unique_ptr<ops::Backend> make(const Checkpoint& checkpoint, Numerics numerics,
                                             const Workers& workers, Kernels kernels) {
     return ops::make_cpu_backend(kernels, numerics, workers, checkpoint.config().ue8m0_scales);
@@ -440,7 +440,7 @@ TEST(Memory, PlanFromTheConfigurationAlone) {
   for (const auto& entry : fs::directory_iterator(directory.path())) {
     if (entry.path().extension() == ".safetensors") fs::remove(entry.path());
   }
-  const PlanSummary dry = plan_scores(options, material.scores);
+  const PlanSummary dry = open_planner(options)->plan(material.scores);
   EXPECT_EQ(dry.tokens_computed, planned.tokens_computed);
   EXPECT_EQ(dry.passes, planned.passes);
   EXPECT_EQ(dry.scored_positions, planned.scored_positions);

@@ -1,0 +1,42 @@
+// What `assay bench` measures: limits, matrix products, prefill, decode, scoring.
+//
+// Prompts are random token ids from a fixed seed. Weights are prepared before anything is timed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/measure.h"
+#include "harness/bench/measurement.h"
+
+namespace assay::harness {
+
+struct SpeedOptions {
+  std::string shape;     // name in the measurements
+  bool quick = false;    // a quarter of the work, one repetition
+};
+
+// fp32, bf16, int8 and read bandwidth, the best of a few slices each.
+void measure_limits(const engine::MachineLimits& limits, const std::string& kernels,
+                    const MeasurementSink& sink);
+
+// Every product of the model's layers with each number of rows.
+void measure_products(engine::ProductTimer& timer, const engine::MachineLimits& limits,
+                      const std::vector<int64_t>& rows, const SpeedOptions& options,
+                      const MeasurementSink& sink);
+
+// One token predicted after each of several prompts of `length` tokens; together a full pass.
+Measurement measure_prefill(engine::Engine& engine, const engine::MachineLimits& limits,
+                            int64_t length, const SpeedOptions& options);
+
+// `batch` sequences that generate together, after prompts of 64 tokens; steps with all of them only.
+Measurement measure_decode(engine::Engine& engine, const engine::MachineLimits& limits,
+                           int64_t batch, const SpeedOptions& options);
+
+// Requests shaped like five-shot MMLU with DeepSeek-V3's tokenizer: subjects whose questions share
+// a prefix of 585 tokens, questions of 20 to 160 tokens (mean 90), four options of one token.
+Measurement measure_scoring(engine::Engine& engine, const engine::MachineLimits& limits,
+                            const SpeedOptions& options);
+
+}  // namespace assay::harness
