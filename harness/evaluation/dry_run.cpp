@@ -30,7 +30,11 @@ DryRun plan_model(const std::string& directory, size_t number, size_t count, Tas
   const std::unique_ptr<engine::Planner> planner = engine::open_planner(engine_options);
   const int64_t context = planner->capabilities().context_length;
   const Workers workers(options.engine.threads);
-  const WorkloadPolicy policy{options.boundary, context, options.gold_answers, options.seed};
+  const WorkloadPolicy policy{.boundary = options.boundary,
+                              .context_length = context,
+                              .gold_answers = options.gold_answers,
+                              .token_healing = options.token_healing,
+                              .seed = options.seed};
   Workload work;
   std::vector<TaskRun> runs;
   for (const tasks::Task* task : shelf.open(context)) runs.emplace_back(*task);
