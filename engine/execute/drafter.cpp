@@ -25,6 +25,7 @@ Drafter::Drafter(Runner& runner) : runner_(runner), weights_(*runner.checkpoint(
   projection_ = backend.prepare({&weights_.eh_proj, 1}, ops::Stacking::rows, ops::Role::linear);
   checkpoint.release_pages(weights_.eh_proj);
   layer_ = model::prepare_layer(checkpoint, weights_.layer, backend, true);
+  layer_->routed = model::prepare_experts(checkpoint, weights_.layer, backend);
   // Released checkpoints repeat the main head here.
   if (weights_.head && !same_bytes(weights_.head, checkpoint.weights().head)) {
     checkpoint.check_values(weights_.head);
