@@ -24,7 +24,7 @@ struct LoadBalance {
 LoadBalance load_balance(const ExpertLoadRecord& load);
 
 // Tasks as sections, a row a layer: the spread of the relative load and its heat strip, experts from
-// left to right, from blank (none) to the full block (twice the mean and above); more than 32
+// left to right, from a dot (never chosen) to the full block (twice the mean and above); more than 32
 // experts are averaged in 32 equal ranges. Fits 80 columns. A note where there are no statistics.
 Table experts_table(const Store& store, const RunSummary& run);
 // {"run", "label", "tasks": [{"task", "variant", "shots", "identity", "layers": [{"layer", "tokens",

@@ -15,14 +15,14 @@ constexpr size_t kStripCells = 32;
 
 // One character an expert, or a range of them.
 std::string heat_strip(const std::vector<double>& relative) {
-  constexpr std::array<const char*, 9> kShades = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  constexpr std::array<const char*, 9> kShades = {"·", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   const size_t cells = std::min(kStripCells, relative.size());
   std::string strip;
   for (size_t c = 0; c < cells; ++c) {
     const auto first = relative.begin() + static_cast<ptrdiff_t>(c * relative.size() / cells);
     const auto last = relative.begin() + static_cast<ptrdiff_t>((c + 1) * relative.size() / cells);
     const double mean = std::accumulate(first, last, 0.0) / static_cast<double>(last - first);
-    // Half a step rounds up, but only what was never chosen is blank.
+    // Half a step rounds up, but only what was never chosen is a dot.
     const auto shade = static_cast<size_t>(std::min(8.0, std::floor(mean * 4 + 0.5)));
     strip += kShades[mean > 0 ? std::max<size_t>(shade, 1) : 0];
   }
@@ -84,7 +84,7 @@ Table experts_table(const Store& store, const RunSummary& run) {
   }
   std::string note = "Relative load: an expert's share of the routed tokens times the number of "
                      "experts; 1 is balance. The strip runs from expert 0 to " +
-                     std::to_string(experts - 1) + ", a full block is 2 or more";
+                     std::to_string(experts - 1) + ", a full block is 2 or more, a dot none";
   if (experts > kStripCells) {
     note += "; each of its " + std::to_string(kStripCells) + " cells is the mean of a range";
   }

@@ -108,8 +108,13 @@ TEST(Run, JsonHasCountsAndIntervals) {
 TEST(Run, DraftsHealingAndExperts) {
   const TemporaryDirectory dir;
   const fs::path plain = dir.path() / "plain.sqlite", drafted = dir.path() / "drafted.sqlite";
-  ASSERT_EQ(assay(run_arguments(plain, "gsm8k,mmlu")).code, 0);
-  const Outcome run = assay(run_arguments(drafted, "gsm8k,mmlu", {"--speculate", "mtp"}));
+  const auto arguments = [](const fs::path& store, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> all = run_arguments(store, "gsm8k,mmlu", more);
+    all[2] = sample_checkpoint("base-step-001201");  // has an MTP layer
+    return all;
+  };
+  ASSERT_EQ(assay(arguments(plain)).code, 0);
+  const Outcome run = assay(arguments(drafted, {"--speculate", "mtp"}));
   ASSERT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(digest_of(drafted), digest_of(plain));
   const auto json = json::Document::parse(run.out, "run");
@@ -121,7 +126,7 @@ TEST(Run, DraftsHealingAndExperts) {
   const Outcome card = assay({"show", "1", "--store", drafted.string()});
   EXPECT_NE(card.out.find("tokens a step"), std::string::npos) << card.out;
 
-  ASSERT_EQ(assay(run_arguments(plain, "gsm8k,mmlu", {"--token-healing"})).code, 0);
+  ASSERT_EQ(assay(arguments(plain, {"--token-healing"})).code, 0);
   const Outcome shown = assay({"show", "1", "--store", plain.string(), "--json"});
   const auto runs = json::Document::parse(shown.out, "show");
   const json::Value tasks = runs.root().at("runs")[0].at("tasks");

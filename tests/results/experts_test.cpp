@@ -62,7 +62,7 @@ TEST(Experts, TableFitsATerminalAndShowsTheLoad) {
     EXPECT_LE(utf8::display_width(text.substr(begin, end - begin)), 80u) << text;
     begin = end + 1;
   }
-  EXPECT_NE(text.find("█▄▄ "), std::string::npos) << text;
+  EXPECT_NE(text.find("█▄▄·"), std::string::npos) << text;
   EXPECT_NE(text.find("2.98"), std::string::npos) << text;  // 3 * 256 / 258
 
   const auto json = json::Document::parse(experts_json(stored.store, stored.run), "experts");
