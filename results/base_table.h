@@ -25,7 +25,8 @@ struct BaseTableOptions {
   TableLayout layout = TableLayout::base;
   std::vector<published::Column> published;  // shown before the runs, in this order
   std::string variant = "ds";                // taken where a run has several; others are marked
-  bool all_rows = false;                     // also benchmarks that no run has measured
+  bool only_measured = false;                // leave out benchmarks that no run has
+  bool footnotes = true;                     // what a cell departs in: as [a] with a note, else in it
 };
 
 // What `--with` names: "published" (the four base models), one of them ("DeepSeek-V3-Base"), an

@@ -68,6 +68,7 @@ struct Comparison {
   size_t most_flips = 20;                // of the options: how many a task are printed
   std::vector<TaskComparison> tasks;     // in the published table's order
   std::vector<std::string> left_out;     // evaluations of one run alone, or not finished
+  std::vector<EvaluationSummary> missing_in_b;  // of A, finished, without a finished partner in B
 };
 
 // Throws bad_input listing the differences of unlike runs, and usage if nothing is left to compare.

@@ -1,15 +1,22 @@
 // `assay explain A B TASK`: why do two numbers differ.
 //
-// The gap between two evaluations of one task is split over documents: each document's difference goes
-// to the first stage at which the two runs part, so that the parts add up to the gap exactly.
+// First, where the two sides have different headline metrics (acc.sum against acc.token), A is judged
+// by B's, which its documents have as well. Then the gap is split over documents: each document's
+// difference goes to the first stage at which the two runs part, so that the parts add up to the gap
+// exactly.
 //
-//   documents    asked in one run only, or with another content
-//   exemplars    the prompts differ, but end alike (the question is the same)
-//   template     the prompts differ in the question's own text
-//   options      the same prompt, other continuations to score
-//   numerics     the same request, other log-probabilities or another text
-//   judging      the same outputs, another verdict: normalisation, extraction, execution
-//   aggregation  what remains because the headline averages differently
+//   normalisation  the same outputs of A under B's metric
+//   documents      asked in one run only, or with another content
+//   exemplars      the prompts differ, but end alike (the question is the same)
+//   template       the prompts differ in the question's own text
+//   options        the same prompt, other continuations to score
+//   boundary       the same text, cut into other tokens where prompt and continuation meet
+//   numerics       the same request, other log-probabilities or another text; called "checkpoint" where
+//                  the weights differ
+//   extraction     the same generation, another answer found in it
+//   execution      the same program, another verdict
+//   judging        the same answer, another value: grading rules, references, ties
+//   aggregation    what remains because the headline averages differently
 //
 // What the store cannot tell is said: identities that differ in several ways at once, and stages that
 // cannot be told apart because the outputs differ already. Same documents with unequal contents are

@@ -13,8 +13,12 @@
 //    "rules": [{"task": "mmlu", "margin": 0.5, "floor": 60},
 //              {"category": "Math", "margin": 2}, {"category": "Code", "average": true}],
 //    "allow": [{"task": "humaneval", "reason": "the tokenizer changed"}]}
-// Margins and floors are in points (percent); margin_bpb in bits per byte. Without rules, every common
-// task has the margin. The first rule that fits a task holds. Unknown keys are errors.
+// Margins and floors are in points (percent); margin_bpb in bits per byte. Without rules, every task of
+// the baseline has the margin. The first rule that fits a task holds. Unknown keys are errors.
+//
+// A score below its floor is a regression where the shortfall is beyond its own error (one-sided, 95 %),
+// else inconclusive. A task that is to be judged and that the candidate has not finished, or documents
+// without a verdict, are inconclusive: nothing passes by leaving it out.
 #pragma once
 
 #include <filesystem>
@@ -24,12 +28,13 @@
 #include <vector>
 
 #include "results/compare.h"
+#include "results/series.h"
 
 namespace assay::results {
 
 struct GateRule {
-  std::string task, category;  // one of them, or neither: every task
-  std::optional<double> margin, floor;
+  std::string task = {}, category = {};  // one of them, or neither: every task
+  std::optional<double> margin = {}, floor = {};
   bool average = false;  // of a category: the mean difference of its tasks, in place of each
 };
 
@@ -43,6 +48,7 @@ struct GateRules {
 GateRules load_gate_rules(const std::filesystem::path& path);
 
 enum class GateStatus { pass, regression, inconclusive, allowed };
+const char* status_name(GateStatus status);
 
 struct GateRow {
   std::string name;
@@ -55,6 +61,7 @@ struct GateRow {
   double p_inferior = 1;                    // below alpha: not inferior
   GateStatus status = GateStatus::inconclusive;
   std::string reason;
+  bool measured = true;  // false: only name, status and reason say something
 };
 
 struct GateResult {
@@ -66,9 +73,9 @@ struct GateResult {
   int exit_code() const;  // 0 pass, 1 regression, 10 inconclusive
 };
 
-// `noise`: standard deviation between checkpoints of a task (task name -> sigma in the metric's unit).
+// `noise`: between checkpoints, by task; see series.h.
 GateResult judge_gate(const Comparison& comparison, const GateRules& rules,
-                      const std::map<std::string, double>& noise = {});
+                      const std::map<std::string, CheckpointNoise>& noise = {});
 
 Table gate_table(const GateResult& result);
 std::string gate_json(const GateResult& result, const Comparison& comparison);

@@ -39,12 +39,17 @@ MergeReport merge(Store& target, const std::filesystem::path& source);
 struct ImportReport {
   int64_t files = 0, documents = 0;
   std::vector<std::string> tasks;
+  std::string harness;  // "lm-evaluation-harness"
 };
-// Reads lm-evaluation-harness sample logs (samples_TASK_*.jsonl; a file, or a folder of them) as a run
-// called `label`. Task names get the prefix "lmeval:", item ids are "lmeval:TASK:DOC_ID", content hashes
-// the log's doc_hash, so that two imported runs of one task pair document by document.
-ImportReport import_lmeval(Store& target, const std::filesystem::path& path,
-                           const std::string& label);
+// Reads another harness's logs of one run - a file, or a folder of them - as a run called `label`:
+//   lm-evaluation-harness  samples_TASK_DATE.jsonl
+//   OLMES                  task-NNN-TASK-predictions.jsonl
+//   OpenCompass            predictions/MODEL/DATASET.json
+// Task names get the harness as a prefix ("lmeval:", "olmes:", "opencompass:"), item ids are
+// PREFIX:TASK:NUMBER, content hashes what the log says of the document, so that two imported runs of
+// one task pair document by document. A bad line, or two logs of one task, is bad_input, and nothing is
+// written.
+ImportReport import_logs(Store& target, const std::filesystem::path& path, const std::string& label);
 
 // -- removal ---------------------------------------------------------------------------------------
 

@@ -33,8 +33,10 @@ std::string run_card(const RunSummary& run);
 // {"runs": [{"id", "label", "model", ..., "tasks": [{"task", ..., "aggregates": [...]}]}]}
 std::string scores_json(const Store& store, std::span<const RunSummary> runs);
 
-// `assay list runs`, `assay list models`.
+// `assay runs`, `assay models`, also below `assay list`.
 Table runs_list(std::span<const RunSummary> runs);
 Table models_list(std::span<const RunSummary> runs);
+std::string runs_json(std::span<const RunSummary> runs);    // an array, one object a run
+std::string models_json(std::span<const RunSummary> runs);  // one object a checkpoint
 
 }  // namespace assay::results

@@ -27,14 +27,20 @@ struct SeriesPoint {
 };
 
 struct Series {
-  std::string name;  // what its checkpoints' names have in common: "base"
+  std::string name;      // what its checkpoints' names have in common: "base"
+  std::string identity;  // equal for series of the same question, which belong into one chart
   std::string task, task_name, unit, category;
   bool higher_is_better = true;
   std::vector<SeriesPoint> points;     // ascending tokens, or steps where tokens are unknown
   std::optional<double> noise;         // sigma between checkpoints; needs 4 points or more
+  size_t noise_points = 0;             // how many checkpoints it was estimated from
   double last_mean = 0;                // of the last n points
   std::optional<double> signal_to_noise;  // |last - first| of the smoothed curve / noise
 };
+
+// What a checkpoint's name says without its training progress: "base-step-000600" -> "base",
+// "olmo-step1000-tokens4B" -> "olmo"; "checkpoints" where nothing is left ("step-600").
+std::string series_name(const RunSummary& run);
 
 struct SeriesOptions {
   size_t last = 5;    // checkpoints for noise and averaging
@@ -47,10 +53,17 @@ struct SeriesOptions {
 std::vector<Series> build_series(const Store& store, std::span<const RunSummary> runs,
                                  const SeriesOptions& options = {});
 
-// task -> noise, for a gate; tasks whose noise is unknown are left out. Series are pooled.
-std::map<std::string, double> checkpoint_noise(std::span<const Series> series);
+// The standard deviation between checkpoints and how well it is known.
+struct CheckpointNoise {
+  double sigma = 0;               // in the metric's unit
+  double degrees_of_freedom = 1;  // n - 2 of the n checkpoints it was estimated from
+};
+// task -> noise, for a gate; tasks whose noise is unknown are left out. Series are pooled, weighted by
+// their degrees of freedom.
+std::map<std::string, CheckpointNoise> checkpoint_noise(std::span<const Series> series);
 
 Table series_table(std::span<const Series> series);
+// An array, one object a series, with all points.
 std::string series_json(std::span<const Series> series);
 
 // Standard deviation of the values about their least-squares line (divisor n - 2; n > 3), else

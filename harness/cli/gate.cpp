@@ -33,7 +33,7 @@ int gate(const Options& options) {
       results::compare(store, results::find_run(store, options.baseline),
                        results::find_run(store, options.candidate), compare,
                        Workers(options.threads));
-  std::map<std::string, double> noise;
+  std::map<std::string, results::CheckpointNoise> noise;
   if (!options.noise_runs.empty())
     noise = results::checkpoint_noise(
         results::build_series(store, options.store.runs(store, options.noise_runs)));

@@ -84,7 +84,31 @@ void list_suites(const Options& options) {
   }
 }
 
+// `runs` or `models` below `parent`: of the whole program, or of `list`.
+void add_stored(CLI::App& parent, const char* name, const char* help,
+                results::Table (*table)(std::span<const results::RunSummary>),
+                std::string (*json)(std::span<const results::RunSummary>)) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = parent.add_subcommand(name, help);
+  add_store_flags(*verb, options->store, true);
+  verb->add_flag("--json", options->json, "Print one JSON array");
+  verb->callback([options, table, json] {
+    const results::Store store = options->store.open();
+    const auto runs = results::list_runs(store);
+    if (options->json) std::cout << json(runs) << '\n';
+    else options->store.print(table(runs));
+  });
+}
+
+void add_stored_verbs(CLI::App& parent) {
+  add_stored(parent, "runs", "Runs of a store", results::runs_list, results::runs_json);
+  add_stored(parent, "models", "Checkpoints of a store", results::models_list,
+             results::models_json);
+}
+
 }  // namespace
+
+void add_runs_and_models(CLI::App& app, Session&) { add_stored_verbs(app); }
 
 void add_list(CLI::App& app, Session&) {
   auto options = std::make_shared<Options>();
@@ -100,17 +124,7 @@ void add_list(CLI::App& app, Session&) {
                    "With what is published, inferred and by default");
   }
   tasks->add_flag("--json", options->json, "Print one JSON array");
-  const auto add_stored = [&](const char* name, const char* help,
-                              results::Table (*table)(std::span<const results::RunSummary>)) {
-    CLI::App* kind = verb->add_subcommand(name, help);
-    add_store_flags(*kind, options->store, true);
-    kind->callback([options, table] {
-      const results::Store store = options->store.open();
-      options->store.print(table(results::list_runs(store)));
-    });
-  };
-  add_stored("runs", "Runs of a store", results::runs_list);
-  add_stored("models", "Checkpoints of a store", results::models_list);
+  add_stored_verbs(*verb);
   set_examples(*verb, {"assay list tasks --verbose", "assay list suites",
                        "assay list runs --store assay.sqlite"});
   tasks->callback([options] { list_tasks(*options); });

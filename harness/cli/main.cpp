@@ -113,6 +113,7 @@ int run_command_line(int argc, char** argv) {
   app.get_formatter()->column_width(26);
   Session session;
   add_run(app, session);
+  add_watch(app, session);
   add_show(app, session);
   add_compare(app, session);
   add_table(app, session);
@@ -128,6 +129,7 @@ int run_command_line(int argc, char** argv) {
   add_tokenize(app, session);
   add_show_prompt(app, session);
   add_list(app, session);
+  add_runs_and_models(app, session);
   add_data(app, session);
   add_sandbox(app, session);
   add_bench(app, session);

@@ -40,9 +40,9 @@ void merge(const Options& options) {
 void import_logs(const Options& options) {
   results::Store store = results::Store::open(options.store.store, results::Store::Access::write);
   const results::ImportReport report =
-      results::import_lmeval(store, options.arguments.front(), options.name);
+      results::import_logs(store, options.arguments.front(), options.name);
   std::cout << utf8::printable(options.name) << ": " << report.documents << " documents of "
-            << report.files << " logs\n";
+            << report.files << " logs of " << report.harness << '\n';
 }
 
 void remove_runs(const Options& options) {
@@ -80,8 +80,10 @@ void add_manage_store(CLI::App& app, Session&) {
   }
   {
     auto [verb, options] =
-        add("import", "Sample logs of lm-evaluation-harness as a run", import_logs);
-    verb->add_option("PATH", options->arguments, "samples_TASK_DATE.jsonl, or a folder of them")
+        add("import", "Logs of another harness as a run, item by item", import_logs);
+    verb->add_option("PATH", options->arguments, "A log or a folder of logs: lm-evaluation-harness\n"
+                     "(samples_TASK_DATE.jsonl), OLMES (task-NNN-TASK-\n"
+                     "predictions.jsonl), OpenCompass (predictions/MODEL/)")
         ->required()
         ->expected(1);
     verb->add_option("--name", options->name, "Label of the run")->required();

@@ -5,8 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "harness/cli/data_root.h"
-#include "harness/cli/engine_options.h"
+#include "harness/cli/evaluation_flags.h"
 #include "harness/cli/verbs.h"
 #include "harness/evaluation/dry_run.h"
 #include "harness/evaluation/evaluation.h"
@@ -20,12 +19,8 @@ namespace {
 
 struct Options {
   std::vector<std::string> models;
-  std::string data, store = "assay.sqlite";
-  EngineFlags engine;
-  EvaluationOptions evaluation;
-  int shots = -1;
-  int64_t max_length = 0;
-  bool json = false, quiet = false, no_gold = false, dry_run = false;
+  EvaluationFlags flags;
+  bool json = false, quiet = false, dry_run = false;
 };
 
 void write_aggregate(json::Writer& out, const results::AggregateRecord& aggregate) {
@@ -89,14 +84,11 @@ std::string to_json(const std::vector<RunSummary>& summaries, const std::string&
   return out.end_array().end_object().take();
 }
 
-void run(Options& options) {
-  EvaluationOptions& evaluation = options.evaluation;
-  evaluation.data = data_root(options.data);
-  evaluation.store = options.store;
-  if (options.shots >= 0) evaluation.shots = options.shots;
-  if (options.max_length > 0) evaluation.max_length = options.max_length;
-  evaluation.gold_answers = !options.no_gold;
-  evaluation.engine = options.engine.options("");
+void run(const Options& options) {
+  const EvaluationOptions evaluation = options.flags.options();
+  if (options.models.size() > 1 && (evaluation.training_step || evaluation.training_tokens)) {
+    throw_usage("--step and --tokens are for one checkpoint", "run the checkpoints one by one");
+  }
   ProgressDisplay display(ProgressDisplay::choose(options.quiet));
   if (options.dry_run) {
     const std::vector<DryRun> plans = plan_evaluations(options.models, evaluation, display);
@@ -109,9 +101,9 @@ void run(Options& options) {
   }
   const std::vector<RunSummary> summaries = evaluate(options.models, evaluation, display);
   if (options.json) {
-    std::cout << to_json(summaries, options.store) << '\n';
+    std::cout << to_json(summaries, evaluation.store.string()) << '\n';
   } else {
-    print_summary(summaries, options.store);
+    print_summary(summaries, evaluation.store.string());
   }
 }
 
@@ -119,7 +111,6 @@ void run(Options& options) {
 
 void add_run(CLI::App& app, Session&) {
   auto options = std::make_shared<Options>();
-  EvaluationOptions& evaluation = options->evaluation;
   CLI::App* verb = app.add_subcommand("run", "Evaluate checkpoints on benchmarks");
   verb->add_option("--model", options->models,
                    "Checkpoint directory (Hugging Face layout); repeat for\n"
@@ -127,48 +118,16 @@ void add_run(CLI::App& app, Session&) {
       ->required()
       ->type_name("DIR")
       ->allow_extra_args(false);
-  verb->add_option("--tasks", evaluation.tasks,
-                   "Tasks and suites, comma-separated; TASK:SUBJECT for one\n"
-                   "subject, TASK@VARIANT for one variant")
-      ->required()
-      ->type_name("LIST");
-  verb->add_option("--variant", evaluation.variants,
-                   "ds, lmeval, ...; comma-separated for several (prompts\n"
-                   "that variants share are computed once)")
-      ->delimiter(',');
-  verb->add_option("--data", options->data, kDataHelp)->type_name("DIR");
-  verb->add_option("--store", options->store, "SQLite file with all results")
-      ->capture_default_str()
-      ->type_name("FILE");
-  verb->add_option("--limit", evaluation.limit,
-                   "Documents a task, a fixed unbiased sample; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  verb->add_flag("--limit-first", evaluation.limit_first,
-                 "With --limit: the first documents in file order");
-  verb->add_option("--shots", options->shots, "Exemplars instead of the task's number")
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--max-length", options->max_length,
-                   "Context budget in tokens instead of the task's")
-      ->check(CLI::PositiveNumber);
-  add_engine_flags(*verb, options->engine, true);
-  verb->add_option("--boundary", evaluation.boundary, "Token boundary policy: joint or split")
-      ->capture_default_str();
-  verb->add_flag("--token-healing", evaluation.token_healing,
-                 "Generation may replace the last token of a prompt by one\n"
-                 "that begins with its text (part of the identity)");
-  verb->add_option("--sandbox", evaluation.sandbox,
-                   "Least isolation for model-written code: A, B, C or auto")
-      ->capture_default_str();
-  verb->add_option("--sandbox-workers", evaluation.sandbox_workers,
-                   "Programs judged at once; 0: as many as processors");
-  verb->add_option("--seed", evaluation.seed, "Of hash order, sampling and samples");
-  verb->add_option("--tasks-dir", evaluation.task_directories, "Folder with task files of your own")
-      ->type_name("DIR");
-  verb->add_flag("--strict", evaluation.strict, "Data that differ from the official counts are errors");
-  verb->add_flag("--no-gold-answers", options->no_gold,
-                 "Do not score the reference answers of generative tasks");
-  verb->add_option("--name", evaluation.label, "Label of the run; default: the folder's name")
+  add_evaluation_flags(*verb, options->flags);
+  verb->add_option("--name", options->flags.evaluation.label,
+                   "Label of the run; default: the folder's name")
       ->type_name("LABEL");
+  verb->add_option("--step", options->flags.evaluation.training_step,
+                   "Training step of the checkpoint, where it does not say it")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--tokens", options->flags.evaluation.training_tokens,
+                   "Training tokens it has seen, likewise")
+      ->check(CLI::NonNegativeNumber);
   verb->add_flag("--dry-run", options->dry_run,
                  "Compute nothing: print tokens, passes, memory and time that\n"
                  "the run would take (needs no weights)");
@@ -181,8 +140,8 @@ void add_run(CLI::App& app, Session&) {
   verb->callback([options] {
     std::string line = "assay run";
     for (const auto& model : options->models) line += " --model " + model;
-    line += " --tasks " + options->evaluation.tasks;
-    options->evaluation.command_line = line;
+    line += " --tasks " + options->flags.evaluation.tasks;
+    options->flags.evaluation.command_line = line;
     run(*options);
   });
 }

@@ -24,6 +24,7 @@ void table(Options& options) {
       options.table.published.push_back(std::move(column));
     }
   }
+  options.table.footnotes = options.store.format != "csv";
   if (options.layout == "ablation") options.table.layout = results::TableLayout::ablation;
   options.store.print(
       results::base_table(store, options.store.runs(store, options.runs), options.table));
@@ -47,7 +48,8 @@ void add_table(CLI::App& app, Session&) {
                    "base, or ablation: columns in pairs of baseline and variant")
       ->capture_default_str()
       ->check(CLI::IsMember({"base", "ablation"}));
-  verb->add_flag("--all-rows", options->table.all_rows, "Also benchmarks that no run has");
+  verb->add_flag("--only-measured", options->table.only_measured,
+                 "Leave out benchmarks that no run has");
   set_examples(*verb, {"assay table --with published",
                        "assay table 1 2 --with published --format latex > table.tex",
                        "assay table 1 2 --with baselines.csv --format markdown"});

@@ -51,5 +51,7 @@ void add_export(CLI::App& app, Session& session);
 void add_manage_store(CLI::App& app, Session& session);  // merge, import, rm, vacuum
 void add_bench(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
+void add_watch(CLI::App& app, Session& session);
+void add_runs_and_models(CLI::App& app, Session& session);
 
 }  // namespace assay::harness

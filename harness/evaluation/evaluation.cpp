@@ -17,6 +17,7 @@
 #include "harness/evaluation/collector.h"
 #include "harness/evaluation/task_run.h"
 #include "harness/evaluation/task_shelf.h"
+#include "harness/evaluation/training_progress.h"
 #include "harness/terminal/progress.h"
 #include "tasks/task.h"
 
@@ -69,7 +70,8 @@ std::string session_facts(const engine::EngineStatistics& statistics) {
   return out.end_object().take();
 }
 
-results::ModelRecord model_record(const engine::CheckpointInfo& info) {
+results::ModelRecord model_record(const engine::CheckpointInfo& info,
+                                  const TrainingProgress& training) {
   results::ModelRecord record;
   record.name = info.name;
   record.architecture = info.architecture;
@@ -78,8 +80,8 @@ results::ModelRecord model_record(const engine::CheckpointInfo& info) {
   record.tokenizer_digest = info.tokenizer_digest;
   record.parameters = info.parameters;
   record.active_parameters = info.active_parameters;
-  record.training_step = info.training_step;
-  record.training_tokens = info.training_tokens;
+  record.training_step = training.step;
+  record.training_tokens = training.tokens;
   json::Writer details;
   details.begin_object()
       .member("layers", info.layers)
@@ -216,7 +218,10 @@ class ModelEvaluation {
     display_.stage("rendering prompts");
     std::vector<TaskRun> runs;
     for (const tasks::Task* task : shelf_.open(able.context_length)) runs.emplace_back(*task);
-    begin(info, able, summary, runs);
+    const TrainingProgress training = training_of(directory, info);
+    summary.training_step = training.step;
+    summary.training_tokens = training.tokens;
+    begin(info, training, able, summary, runs);
     Workload work = plan(*engine, able, runs);
     execute(*engine, runs, work);
     finish(*engine, summary, runs, work);
@@ -226,8 +231,18 @@ class ModelEvaluation {
   }
 
  private:
-  void begin(const engine::CheckpointInfo& info, const engine::Capabilities& able,
-             RunSummary& summary, std::vector<TaskRun>& runs) {
+  TrainingProgress training_of(const fs::path& directory, const engine::CheckpointInfo& info) const {
+    const TrainingProgress given{options_.training_step, options_.training_tokens};
+    return with_tokens_per_step(
+        first_known({given,
+                     {info.training_step, info.training_tokens},
+                     progress_of_trainer_state(directory),
+                     progress_of_name(info.name)}),
+        options_.tokens_per_step);
+  }
+
+  void begin(const engine::CheckpointInfo& info, const TrainingProgress& training,
+             const engine::Capabilities& able, RunSummary& summary, std::vector<TaskRun>& runs) {
     results::RunIdentity identity;
     identity.label = summary.label;
     identity.numerics = engine::numerics_name(able.numerics);
@@ -239,7 +254,7 @@ class ModelEvaluation {
     session.command_line = options_.command_line;
     session.host = host_facts(options_.engine.threads > 0 ? options_.engine.threads
                                                           : available_processors());
-    summary.run = store_.begin_run(store_.put_model(model_record(info)), identity, session);
+    summary.run = store_.begin_run(store_.put_model(model_record(info, training)), identity, session);
     for (TaskRun& run : runs) {
       run.evaluation = store_.begin_evaluation(
           summary.run,

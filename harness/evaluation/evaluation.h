@@ -38,6 +38,9 @@ struct EvaluationOptions {
   bool strict = false;                   // dataset warnings are errors
   bool gold_answers = true;              // score reference answers of generative tasks too
   uint64_t seed = 0;
+  // What a person knows about the checkpoint's training; else the checkpoint and its name are asked
+  // (harness/evaluation/training_progress.h).
+  std::optional<int64_t> training_step, training_tokens, tokens_per_step;
   std::string command_line;              // recorded with the run
   engine::EngineOptions engine;          // all but `model`
 };
@@ -58,6 +61,7 @@ struct TaskSummary {
 struct RunSummary {
   std::string model, label, profile;
   results::RunId run{};
+  std::optional<int64_t> training_step, training_tokens;
   std::vector<TaskSummary> tasks;
   engine::EngineStatistics engine;
   double seconds = 0;

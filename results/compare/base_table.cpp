@@ -74,6 +74,12 @@ Entry measured(const EvaluationSummary& e, const BaseTableOptions& options, cons
   return entry;
 }
 
+// "a" ... "z", "aa", ...
+std::string footnote_name(size_t number) {
+  const char last = static_cast<char>('a' + number % 26);
+  return (number < 26 ? "" : footnote_name(number / 26 - 1)) + last;
+}
+
 // Which entries of columns [begin, end) are best or of the same level.
 void mark_best(const Row& row, size_t begin, size_t end, std::vector<char>& best) {
   std::optional<double> top;
@@ -139,7 +145,7 @@ Table base_table(const Store& store, std::span<const RunSummary> runs,
       row.entries.push_back(entry);
     }
     const bool any_measured = add_runs(row, benchmark.task);
-    if (any_measured || (any_published && (options.all_rows || runs.empty())))
+    if (any_measured || (any_published && !options.only_measured))
       rows.push_back(std::move(row));
   }
   // Own tasks that the table does not have.
@@ -166,9 +172,9 @@ Table base_table(const Store& store, std::span<const RunSummary> runs,
   Table table;
   table.columns = {{"Benchmark (metric)", Align::left}, {"shots", Align::left}};
   for (const published::Column& column : options.published)
-    table.columns.push_back({column.name + " [published]", Align::right});
+    table.columns.push_back({column.name, Align::right});
   for (const RunSummary& run : runs)
-    table.columns.push_back({run.identity.label + " [measured]", Align::right});
+    table.columns.push_back({run.identity.label, Align::right});
 
   const auto fact = [&](const char* name, auto&& of_published, auto&& of_run) {
     TableRow row;
@@ -178,6 +184,8 @@ Table base_table(const Store& store, std::span<const RunSummary> runs,
     for (const RunSummary& run : runs) row.cells.push_back({of_run(run)});
     table.rows.push_back(std::move(row));
   };
+  fact(
+      "Numbers", [](const auto&) { return "published"; }, [](const auto&) { return "measured"; });
   fact(
       "Architecture", [](const auto& c) { return c.architecture; },
       [](const auto& r) {
@@ -190,6 +198,14 @@ Table base_table(const Store& store, std::span<const RunSummary> runs,
       "# Total params", [](const auto& c) { return c.total_parameters; },
       [](const auto& r) { return count_text(r.model.parameters); });
 
+  std::vector<std::string> marks;  // what footnotes [a], [b], ... say
+  const auto mark_text = [&](const std::string& mark) -> std::string {
+    if (!options.footnotes) return " (" + mark + ")";
+    const auto known = std::find(marks.begin(), marks.end(), mark);
+    const auto number = static_cast<size_t>(known - marks.begin());
+    if (known == marks.end()) marks.push_back(mark);
+    return "[" + footnote_name(number) + "]";
+  };
   std::string category;
   for (const Row& row : rows) {
     if (row.category != category) {
@@ -205,7 +221,7 @@ Table base_table(const Store& store, std::span<const RunSummary> runs,
     for (size_t c = 0; c < row.entries.size(); ++c) {
       const Entry& entry = row.entries[c];
       std::string text = entry.value ? fixed_text(*entry.value, row.percent ? 1 : 3) : "–";
-      if (!entry.mark.empty()) text += " (" + entry.mark + ")";
+      if (!entry.mark.empty()) text += mark_text(entry.mark);
       line.cells.push_back({text, best[c] != 0, entry.value ? Tone::plain : Tone::dim});
     }
     table.rows.push_back(std::move(line));
@@ -219,10 +235,12 @@ Table base_table(const Store& store, std::span<const RunSummary> runs,
   for (const published::Column& column : options.published)
     if (std::find(sources.begin(), sources.end(), column.source) == sources.end())
       sources.push_back(column.source);
-  for (const std::string& source : sources) table.notes.push_back("[published]: " + source + ".");
+  for (const std::string& source : sources) table.notes.push_back("published: " + source + ".");
   if (!runs.empty())
-    table.notes.push_back("[measured]: by this program, variant " + options.variant +
+    table.notes.push_back("measured: by this program, variant " + options.variant +
                           " unless a cell says otherwise.");
+  for (size_t m = 0; m < marks.size(); ++m)
+    table.notes.push_back("[" + footnote_name(m) + "] " + marks[m] + ".");
   return table;
 }
 

@@ -100,6 +100,7 @@ std::vector<Match> match(const Store& store, const CompareOptions& options, Comp
       matches.push_back({a[i], b[*partner[i]]});
     else
       result.left_out.push_back(evaluation_name(a[i]) + ": only in A");
+    if (!partner[i]) result.missing_in_b.push_back(a[i]);
   }
   for (size_t j = 0; j < b.size(); ++j)
     if (!used[j]) result.left_out.push_back(evaluation_name(b[j]) + ": only in B");

@@ -75,17 +75,44 @@ bool same_outputs(const ItemDetail& a, const ItemDetail& b) {
   return true;
 }
 
-enum Stage { documents, exemplars, prompt_template, options, numerics, judging, equal, kStages };
-constexpr const char* kStageNames[] = {"documents", "exemplars", "template", "options",
-                                       "numerics",  "judging",   "the same"};
+// Another way to cut the same text into tokens shows in the counts or in a merge that one side marks.
+bool same_tokens(const ItemDetail& a, const ItemDetail& b) {
+  for (size_t k = 0; k < a.options.size(); ++k)
+    if (a.options[k].tokens != b.options[k].tokens ||
+        a.options[k].boundary_merge != b.options[k].boundary_merge)
+      return false;
+  return true;
+}
+
+bool same_extracted(const ItemDetail& a, const ItemDetail& b) {
+  for (size_t s = 0; s < a.generations.size(); ++s)
+    if (a.generations[s].extracted != b.generations[s].extracted) return false;
+  return true;
+}
+
+bool same_verdicts(const ItemDetail& a, const ItemDetail& b) {
+  if (a.executions.size() != b.executions.size()) return false;
+  for (size_t s = 0; s < a.executions.size(); ++s)
+    if (a.executions[s].verdict != b.executions[s].verdict) return false;
+  return true;
+}
+
+enum Stage {
+  documents, exemplars, prompt_template, options, boundary, numerics, extraction, execution, judging,
+  equal, kStages
+};
+constexpr const char* kStageNames[] = {"documents", "exemplars",  "template",  "options", "boundary",
+                                       "numerics",  "extraction", "execution", "judging", "the same"};
 
 Stage stage_of(const Store& store, const Explanation& e, int64_t position_a, int64_t position_b) {
   const ItemDetail a = item_detail(store, e.a.id, position_a);
   const ItemDetail b = item_detail(store, e.b.id, position_b);
   if (!same_prompt(a, b)) return same_questions(a, b) ? exemplars : prompt_template;
   if (!same_options(a, b)) return options;
+  if (!same_tokens(a, b)) return boundary;
   if (!same_outputs(a, b)) return numerics;
-  return judging;
+  if (!same_extracted(a, b)) return extraction;
+  return same_verdicts(a, b) ? judging : execution;
 }
 
 void add_notes(const RunSummary& a, const RunSummary& b, Explanation& e) {
@@ -112,12 +139,14 @@ void add_notes(const RunSummary& a, const RunSummary& b, Explanation& e) {
                                    : "the runs differ in " + list);
   if (a.model.weights_digest != b.model.weights_digest)
     e.notes.push_back(
-        "two checkpoints: \"numerics\" holds every difference of their answers to the same request");
+        "two checkpoints: what numerics and kernels add cannot be told from their difference");
   else if (a.identity.kernel_profile != b.identity.kernel_profile &&
            a.identity.numerics != b.identity.numerics)
     e.notes.push_back("numerics and kernels differ at once; the store cannot tell them apart");
-  if (e.a.identity.boundary_policy != e.b.identity.boundary_policy)
-    e.notes.push_back("effects of the token boundary are part of \"numerics\"");
+  if (e.a.identity.boundary_policy != e.b.identity.boundary_policy &&
+      e.a.description.kind == "generate")
+    e.notes.push_back("where a prompt ends in another token, its generation differs: the store holds "
+                      "no prompt tokens, so that effect is part of \"numerics\"");
   e.notes.push_back("where prompts differ, the outputs differ too: what the same model would have "
                     "answered to the other prompt is not in the store");
 }
@@ -137,7 +166,9 @@ Explanation explain(const Store& store, const RunSummary& a, const RunSummary& b
   e.metric_b = e.b.description.primary_metric;
   e.value_a = e.a.headline->value;
   e.value_b = e.b.headline->value;
-  const std::vector<ItemValue> in_a = item_values(store, e.a, e.metric_a);
+  // Both sides under B's metric where A's documents have it: what that changes in A is the effect of
+  // the normalisation (or of another metric), without any other.
+  std::vector<ItemValue> in_a = item_values(store, e.a, e.metric_a);
   const std::vector<ItemValue> in_b = item_values(store, e.b, e.metric_b);
   struct Side {
     double mean = 0, weight = 0;
@@ -153,6 +184,21 @@ Explanation explain(const Store& store, const RunSummary& a, const RunSummary& b
     side.mean = side.weight > 0 ? sum / side.weight : 0;
     return side;
   };
+  ExplainPart normalisation{"normalisation", 0, 0, 0};
+  const double first_mean = micro(in_a).mean;
+  if (e.metric_a != e.metric_b) {
+    const std::vector<std::string> names = metric_names(store, e.a.id);
+    if (std::find(names.begin(), names.end(), e.metric_b) != names.end()) {
+      std::vector<ItemValue> again = item_values(store, e.a, e.metric_b);
+      for (size_t i = 0; i < again.size(); ++i) normalisation.changed += again[i].value != in_a[i].value;
+      normalisation.documents = static_cast<int64_t>(again.size());
+      in_a = std::move(again);
+      normalisation.contribution = micro(in_a).mean - first_mean;
+    } else {
+      e.notes.push_back("A has no " + e.metric_b + " of its documents, B no " + e.metric_a +
+                        ": what the metric changes is part of the other lines");
+    }
+  }
   const Side all_a = micro(in_a), all_b = micro(in_b);
 
   // Pairs that both judged, and the means over them.
@@ -173,6 +219,8 @@ Explanation explain(const Store& store, const RunSummary& a, const RunSummary& b
   }
   std::vector<ExplainPart> parts(kStages);
   for (size_t s = 0; s < kStages; ++s) parts[s].stage = kStageNames[s];
+  const bool two = a.model.weights_digest != b.model.weights_digest;
+  if (two) parts[numerics].stage = "checkpoint";
   if (weight > 0) {
     common_a /= weight;
     common_b /= weight;
@@ -189,7 +237,8 @@ Explanation explain(const Store& store, const RunSummary& a, const RunSummary& b
   lone.contribution = weight > 0 ? (all_b.mean - common_b) - (all_a.mean - common_a)
                                  : all_b.mean - all_a.mean;
   ExplainPart aggregation{"aggregation", 0, 0,
-                          (e.value_b - all_b.mean) - (e.value_a - all_a.mean)};
+                          (e.value_b - all_b.mean) - (e.value_a - first_mean)};
+  if (normalisation.documents > 0) e.parts.push_back(normalisation);
   for (ExplainPart& part : parts)
     if (part.documents > 0) e.parts.push_back(part);
   if (std::fabs(aggregation.contribution) > 1e-12) e.parts.push_back(aggregation);

@@ -1,16 +1,15 @@
 // Sample logs of lm-evaluation-harness 0.4 (`--log_samples`): one JSON object a line and document, or
 // one a document and filter.
 #include <algorithm>
-#include <map>
 
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
-#include "results/manage.h"
+#include "results/manage/import_logs.h"
 
-namespace assay::results {
+namespace assay::results::detail {
 namespace {
 
 // "samples_hellaswag_2025-01-31T12-00-00.000000.jsonl" -> "hellaswag"
@@ -74,14 +73,7 @@ std::vector<Argument> arguments_of(json::Value value) {
   return all;
 }
 
-struct Sample {
-  ItemRecord item;
-  std::vector<OptionRecord> options;
-  std::vector<GenerationRecord> generations;
-  GradeRecord grade;
-};
-
-void read_outputs(json::Value line, Sample& sample) {
+void read_outputs(json::Value line, ImportedSample& sample) {
   const std::vector<Argument> arguments = arguments_of(line.at("arguments"));
   const json::Value responses = line.at("resps");
   if (arguments.empty()) line.fail("no arguments");
@@ -121,7 +113,7 @@ void read_outputs(json::Value line, Sample& sample) {
   }
 }
 
-void read_metrics(json::Value line, Sample& sample) {
+void read_metrics(json::Value line, ImportedSample& sample) {
   const std::string filter = line.string_or("filter", "none");
   const auto add = [&](const std::string& name, json::Value value) {
     if (!value.exists() || (!value.is_number() && !value.is_boolean())) return;
@@ -136,110 +128,35 @@ void read_metrics(json::Value line, Sample& sample) {
   }
 }
 
-std::string primary_of(const std::map<int64_t, Sample>& samples, const std::string& where) {
-  std::vector<std::string> names;
-  for (const auto& [id, sample] : samples)
-    for (const MetricValue& metric : sample.grade.metrics) names.push_back(metric.metric);
-  if (names.empty()) throw_bad_input("no document has a numeric metric", where);
-  std::sort(names.begin(), names.end());
-  for (const std::string_view wanted : {"acc", "exact_match", "pass@1", "em", "f1"})
-    for (const std::string& name : names)
-      if (name == wanted || name.starts_with(std::string(wanted) + ",")) return name;
-  return names.front();
+bool is_log(const std::filesystem::path& path) {
+  return path.filename().string().starts_with("samples_");
 }
 
-int64_t import_file(Store& target, RunId run, const std::filesystem::path& path) {
-  const std::string task = task_of(path);
-  std::map<int64_t, Sample> samples;  // by doc_id
-  bool generate = false;
+ImportedTask read_log(const std::filesystem::path& path) {
+  ImportedTask task;
+  task.name = task_of(path);
   json::for_each_line(read_file(path), path.string(), [&](json::Value line, size_t) {
     const int64_t id = line.at("doc_id").integer();
-    Sample& sample = samples[id];
-    if (sample.item.document.item_id.empty()) {
-      sample.item.document.item_id = "lmeval:" + task + ":" + std::to_string(id);
-      sample.item.document.content_hash =
-          line.has("doc_hash") ? std::string(line.at("doc_hash").string())
-                               : sha256_hex(line.at("doc").dump(true));
+    ImportedSample& sample = task.samples[id];
+    DocumentRecord& document = sample.item.document;
+    if (document.item_id.empty()) {
+      document.item_id = "lmeval:" + task.name + ":" + std::to_string(id);
+      document.content_hash = line.has("doc_hash") ? std::string(line.at("doc_hash").string())
+                                                   : sha256_hex(line.at("doc").dump(true));
       const json::Value gold = line.find("target");
       if (gold.exists())
-        sample.item.document.gold = gold.is_string() ? std::string(gold.string()) : gold.dump();
+        document.gold = gold.is_string() ? std::string(gold.string()) : gold.dump();
       read_outputs(line, sample);
-      generate = generate || !sample.generations.empty();
     }
     read_metrics(line, sample);
   });
-  if (samples.empty()) throw_bad_input("the log is empty", path.string());
-
-  EvaluationIdentity identity;
-  identity.task = "lmeval:" + task;
-  identity.variant = "lmeval";
-  EvaluationDescription description;
-  description.title = task;
-  description.category = "Imported";
-  description.kind = generate ? "generate" : "choice";
-  description.primary_metric = primary_of(samples, path.string());
-  description.documents = static_cast<int64_t>(samples.size());
-  description.deviations = {"Imported from a sample log of lm-evaluation-harness: numerics, shots "
-                            "and tokens are not in it."};
-  // What was asked identifies the task as far as a log can: the set of documents.
-  Sha256 hash;
-  for (const auto& [id, sample] : samples)
-    hash.update_field(sample.item.document.item_id).update_field(sample.item.document.content_hash);
-  identity.data_digest = hash.finish_hex();
-  const EvaluationId evaluation = target.begin_evaluation(run, identity, description);
-  int64_t position = 0;
-  for (auto& [id, sample] : samples) {
-    sample.item.position = sample.grade.position = position;
-    target.put_item(evaluation, sample.item);
-    for (OptionRecord& option : sample.options) {
-      option.position = position;
-      target.put_option(evaluation, option);
-    }
-    for (GenerationRecord& generation : sample.generations) {
-      generation.position = position;
-      target.put_generation(evaluation, generation);
-    }
-    target.put_grade(evaluation, sample.grade);
-    ++position;
-  }
-  target.finish_evaluation(evaluation);
-  return position;
+  return task;
 }
 
 }  // namespace
 
-ImportReport import_lmeval(Store& target, const std::filesystem::path& path,
-                           const std::string& label) {
-  std::vector<std::filesystem::path> files;
-  if (std::filesystem::is_directory(path)) {
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(path))
-      if (entry.path().filename().string().starts_with("samples_")) files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
-  } else {
-    files.push_back(path);
-  }
-  if (files.empty())
-    throw_bad_input("no sample logs (samples_TASK_DATE.jsonl) below it", path.string(),
-                    "lm-evaluation-harness writes them with --log_samples");
-  for (const auto& file : files) task_of(file);  // a wrong name is found before anything is written
-  ModelRecord model;
-  model.name = label;
-  model.architecture = "imported";
-  RunIdentity identity;
-  identity.label = label;
-  identity.numerics = "unknown";
-  identity.kernel_profile = "lm-evaluation-harness";
-  identity.engine_version = "unknown";
-  const RunId run = target.begin_run(target.put_model(model), identity,
-                                     {"assay import " + path.string(), "{}"});
-  ImportReport report;
-  for (const auto& file : files) {
-    report.documents += import_file(target, run, file);
-    report.tasks.push_back(task_of(file));
-    ++report.files;
-  }
-  target.finish_run(run);
-  return report;
-}
+const LogLayout kLmEvalLayout{"lmeval", "lm-evaluation-harness",
+                              "samples_TASK_DATE.jsonl (--log_samples)",
+                              "numerics, shots and tokens", is_log, read_log};
 
-}  // namespace assay::results
+}  // namespace assay::results::detail

@@ -18,6 +18,9 @@ void remove_run(Store& store, RunId run) {
 
 VacuumReport vacuum(Store& store) {
   VacuumReport report;
+  // What is still in the write-ahead log belongs to the store.
+  store.database().guarded(
+      [&] { store.database().connection().exec("PRAGMA wal_checkpoint(TRUNCATE)"); });
   report.bytes_before = std::filesystem::file_size(store.path());
   store.database().guarded([&] {
     SQLite::Database& db = store.database().connection();

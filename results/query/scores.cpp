@@ -58,6 +58,26 @@ std::string headline_text(const EvaluationSummary& evaluation) {
   return text;
 }
 
+bool same_model(const RunSummary& a, const RunSummary& b) {
+  return a.model.name == b.model.name && a.model.weights_digest == b.model.weights_digest;
+}
+
+std::vector<RunSummary> first_of_each_model(std::span<const RunSummary> runs) {
+  std::vector<RunSummary> out;
+  for (const RunSummary& run : runs)
+    if (std::none_of(out.begin(), out.end(), [&](const auto& o) { return same_model(run, o); }))
+      out.push_back(run);
+  return out;
+}
+
+void whole_member(json::Writer& out, const char* key, const std::optional<int64_t>& value) {
+  out.key(key);
+  if (value)
+    out.value(*value);
+  else
+    out.null();
+}
+
 void write_aggregate(json::Writer& out, const AggregateRecord& a) {
   out.begin_object();
   out.member("metric", a.metric).member("aggregate", a.name).member("value", a.value);
@@ -219,16 +239,8 @@ std::string scores_json(const Store& store, std::span<const RunSummary> runs) {
     out.member("model", run.model.name).member("architecture", run.model.architecture);
     out.member("weights_digest", run.model.weights_digest);
     out.member("tokenizer_digest", run.model.tokenizer_digest);
-    out.key("training_step");
-    if (run.model.training_step)
-      out.value(*run.model.training_step);
-    else
-      out.null();
-    out.key("training_tokens");
-    if (run.model.training_tokens)
-      out.value(*run.model.training_tokens);
-    else
-      out.null();
+    whole_member(out, "training_step", run.model.training_step);
+    whole_member(out, "training_tokens", run.model.training_tokens);
     out.member("numerics", run.identity.numerics);
     out.member("kernel_profile", run.identity.kernel_profile);
     out.member("engine_version", run.identity.engine_version);
@@ -263,7 +275,6 @@ Table runs_list(std::span<const RunSummary> runs) {
   table.columns = {{"run", Align::left},
                    {"label", Align::left},
                    {"numerics", Align::left},
-                   {"profile", Align::left},
                    {"step"},
                    {"tasks"},
                    {"started", Align::left}};
@@ -273,13 +284,49 @@ Table runs_list(std::span<const RunSummary> runs) {
          {{"#" + std::to_string(static_cast<int64_t>(run.id))},
           {run.identity.label},
           {run.identity.numerics},
-          {run.identity.kernel_profile},
           {run.model.training_step ? std::to_string(*run.model.training_step) : ""},
           {run.finished
                ? std::to_string(run.evaluations)
                : std::to_string(run.finished_evaluations) + "/" + std::to_string(run.evaluations)},
           {time_text(run.started_at)}}});
   return table;
+}
+
+std::string runs_json(std::span<const RunSummary> runs) {
+  json::Writer out;
+  out.begin_array();
+  for (const RunSummary& run : runs) {
+    out.begin_object().member("id", static_cast<int64_t>(run.id));
+    out.member("label", run.identity.label).member("model", run.model.name);
+    out.member("numerics", run.identity.numerics);
+    out.member("kernel_profile", run.identity.kernel_profile);
+    out.member("engine_version", run.identity.engine_version);
+    whole_member(out, "training_step", run.model.training_step);
+    whole_member(out, "training_tokens", run.model.training_tokens);
+    out.member("identity", run.digest).member("finished", run.finished);
+    out.member("tasks", run.evaluations).member("finished_tasks", run.finished_evaluations);
+    out.member("started_at", run.started_at).member("command", run.command_line).end_object();
+  }
+  return out.end_array().take();
+}
+
+std::string models_json(std::span<const RunSummary> runs) {
+  json::Writer out;
+  out.begin_array();
+  for (const RunSummary& first : first_of_each_model(runs)) {
+    const ModelRecord& model = first.model;
+    out.begin_object().member("model", model.name).member("architecture", model.architecture);
+    out.member("parameters", model.parameters).member("active_parameters", model.active_parameters);
+    whole_member(out, "training_step", model.training_step);
+    whole_member(out, "training_tokens", model.training_tokens);
+    out.member("weights_digest", model.weights_digest);
+    out.member("tokenizer_digest", model.tokenizer_digest);
+    out.key("runs").begin_array();
+    for (const RunSummary& run : runs)
+      if (same_model(run, first)) out.value(static_cast<int64_t>(run.id));
+    out.end_array().end_object();
+  }
+  return out.end_array().take();
 }
 
 Table models_list(std::span<const RunSummary> runs) {
@@ -292,12 +339,9 @@ Table models_list(std::span<const RunSummary> runs) {
                    {"tokens"},
                    {"runs"},
                    {"weights", Align::left}};
-  std::map<std::pair<std::string, std::string>, int> count;
-  for (const RunSummary& run : runs) ++count[{run.model.name, run.model.weights_digest}];
-  for (const RunSummary& run : runs) {
-    int& left = count[{run.model.name, run.model.weights_digest}];
-    if (left == 0) continue;  // listed already
-    const RunSummary& r = run;
+  for (const RunSummary& r : first_of_each_model(runs)) {
+    const auto count = std::count_if(runs.begin(), runs.end(),
+                                     [&](const RunSummary& run) { return same_model(run, r); });
     table.rows.push_back(
         {"",
          {{r.model.name},
@@ -307,9 +351,8 @@ Table models_list(std::span<const RunSummary> runs) {
           {r.model.training_step ? std::to_string(*r.model.training_step) : ""},
           {r.model.training_tokens ? count_text(static_cast<uint64_t>(*r.model.training_tokens))
                                    : ""},
-          {std::to_string(left)},
+          {std::to_string(count)},
           {r.model.weights_digest.substr(0, 12)}}});
-    left = 0;
   }
   return table;
 }

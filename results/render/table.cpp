@@ -72,59 +72,99 @@ std::vector<std::string> title_lines(const std::string& title, size_t width) {
   return lines;
 }
 
-std::string terminal(const Table& table, const TerminalOptions& options) {
-  const size_t count = table.columns.size();
-  std::vector<std::string> titles;
-  std::vector<size_t> widths;
-  std::vector<std::vector<std::string>> texts;
-  for (const TableColumn& column : table.columns) {
-    titles.push_back(utf8::printable(column.title));
-    widths.push_back(0);
+// A row's name in lines of at most `width` columns where it has spaces to break at, the later ones
+// indented.
+std::vector<std::string> name_lines(const std::string& name, size_t width) {
+  std::vector<std::string> lines{""};
+  for (size_t at = 0; at < name.size();) {
+    const size_t end = std::min(name.find(' ', at + 1), name.size());
+    const std::string word = name.substr(at, end - at);  // with the space before it
+    at = end;
+    if (!lines.back().empty() &&
+        utf8::display_width(lines.back()) + utf8::display_width(word) > width)
+      lines.push_back(" " + word);
+    else
+      lines.back() += word;
   }
-  for (const TableRow& row : table.rows) {
-    texts.emplace_back();
-    for (size_t c = 0; c < count; ++c) {
-      const Cell& cell = cell_at(row, c);
-      const char* star = cell.bold && !options.color && !cell.text.empty() ? "*" : "";
-      texts.back().push_back(row.section.empty() ? star + utf8::printable(cell.text) : "");
-      widths[c] = std::max(widths[c], utf8::display_width(texts.back().back()));
+  return lines;
+}
+
+// How a table stands on a terminal: texts, widths, titles broken into lines.
+class Layout {
+ public:
+  Layout(const Table& table, const TerminalOptions& options) : count_(table.columns.size()) {
+    for (const TableColumn& column : table.columns) titles_.push_back(utf8::printable(column.title));
+    cell_widths_.resize(count_, 0);
+    for (const TableRow& row : table.rows) {
+      texts.emplace_back();
+      for (size_t c = 0; c < count_; ++c) {
+        const Cell& cell = cell_at(row, c);
+        const char* star = cell.bold && !options.color && !cell.text.empty() ? "*" : "";
+        texts.back().push_back(row.section.empty() ? star + utf8::printable(cell.text) : "");
+        cell_widths_[c] = std::max(cell_widths_[c], utf8::display_width(texts.back().back()));
+      }
     }
+    choose(options.width);
   }
-  if (count == 0) return {};
-  // Titles break into lines where that lets more columns stand side by side: at their widest piece,
-  // but not below kTitleWidth.
-  constexpr size_t kTitleWidth = 12;
-  std::vector<std::vector<std::string>> heads;
-  size_t head_lines = 1;
-  const auto set_heads = [&](size_t width_of_titles) {
+
+  std::vector<std::vector<std::string>> texts;  // row, column; "" in section rows
+  std::vector<std::vector<std::string>> heads;  // column, line
+  std::vector<size_t> widths;                   // columns
+  size_t head_lines = 1, gap = 2;
+
+ private:
+  // Titles break into lines, columns move together and long names of rows break, only as far as that
+  // lets all stand side by side; where nothing does, the table will be cut into blocks of columns.
+  void choose(size_t width) {
+    struct Try {
+      size_t title_width, gap, name_width;
+    };
+    constexpr size_t kAny = 1000, kTitleWidth = 12, kNameWidth = 24;
+    constexpr Try kTries[] = {{kAny, 2, kAny},        {kAny, 1, kAny}, {kTitleWidth, 2, kAny},
+                              {kTitleWidth, 1, kAny}, {9, 2, kAny},    {9, 1, kAny},
+                              {9, 1, kNameWidth}};
+    for (const Try& t : kTries)
+      if (set(t.title_width, t.gap, t.name_width); total() <= width) return;
+    set(kTitleWidth, 2, kAny);
+    // One wide text may not push the others out: no column is wider than half of the line.
+    for (size_t& w : widths) w = std::min(w, width / 2 - gap);
+  }
+
+  void set(size_t title_width, size_t new_gap, size_t name_width) {
+    gap = new_gap;
     heads.clear();
     head_lines = 1;
-    for (size_t c = 0; c < count; ++c) {
-      heads.push_back(title_lines(titles[c], std::max(width_of_titles, widths[c])));
-      head_lines = std::max(head_lines, heads.back().size());
+    widths = cell_widths_;
+    if (count_ > 1 && widths[0] > name_width) {
+      widths[0] = 0;
+      for (const auto& row : texts)
+        for (const std::string& line : name_lines(row[0], name_width))
+          widths[0] = std::max(widths[0], utf8::display_width(line));
     }
-  };
-  const std::vector<size_t> cell_widths = widths;
-  set_heads(options.width);
-  size_t one_line = 0;
-  for (size_t c = 0; c < count; ++c)
-    one_line += std::max(cell_widths[c], utf8::display_width(titles[c])) + 1;
-  if (one_line - 1 > options.width) set_heads(kTitleWidth);
-  for (size_t c = 0; c < count; ++c)
-    for (const std::string& line : heads[c])
-      widths[c] = std::max(widths[c], utf8::display_width(line));
-  // One wide text may not push the others out: no column is wider than half of the line, unless
-  // everything fits.
-  const auto total = [&](size_t gap) {
+    for (size_t c = 0; c < count_; ++c) {
+      heads.push_back(title_lines(titles_[c], std::max(title_width, widths[c])));
+      head_lines = std::max(head_lines, heads.back().size());
+      for (const std::string& line : heads.back())
+        widths[c] = std::max(widths[c], utf8::display_width(line));
+    }
+  }
+
+  size_t total() const {
     size_t sum = 0;
     for (const size_t w : widths) sum += w + gap;
-    return sum - gap;
-  };
-  size_t gap = 2;
-  if (total(2) > options.width) gap = total(1) <= options.width ? 1 : 2;
-  if (total(gap) > options.width)
-    for (size_t& w : widths) w = std::min(w, options.width / 2 - gap);
+    return sum - std::min(sum, gap);
+  }
 
+  size_t count_;
+  std::vector<std::string> titles_;
+  std::vector<size_t> cell_widths_;
+};
+
+std::string terminal(const Table& table, const TerminalOptions& options) {
+  const size_t count = table.columns.size();
+  if (count == 0) return {};
+  const Layout layout(table, options);
+  const std::vector<size_t>& widths = layout.widths;
   std::string out;
   if (!table.title.empty())
     out += styled(cut(utf8::printable(table.title), options.width), {"", true}, options.color) +
@@ -136,21 +176,22 @@ std::string terminal(const Table& table, const TerminalOptions& options) {
       block.push_back(0);
       used = widths[0];
     }
-    while (first < count && (block.size() < 2 || used + gap + widths[first] <= options.width)) {
-      used += widths[first] + (block.empty() ? 0 : gap);
+    while (first < count &&
+           (block.size() < 2 || used + layout.gap + widths[first] <= options.width)) {
+      used += widths[first] + (block.empty() ? 0 : layout.gap);
       block.push_back(first++);
     }
     const auto line = [&](auto&& text_of) {
       std::string result;
       for (size_t i = 0; i < block.size(); ++i)
-        result += (i ? std::string(gap, ' ') : "") + text_of(block[i]);
+        result += (i ? std::string(layout.gap, ' ') : "") + text_of(block[i]);
       return without_trailing_spaces(result) + "\n";
     };
-    for (size_t h = 0; h < head_lines; ++h) {
+    for (size_t h = 0; h < layout.head_lines; ++h) {
       out += line([&](size_t c) {
         // Titles stand on the rule: short ones begin further down.
-        const size_t skip = head_lines - heads[c].size();
-        const std::string text = h < skip ? "" : heads[c][h - skip];
+        const size_t skip = layout.head_lines - layout.heads[c].size();
+        const std::string text = h < skip ? "" : layout.heads[c][h - skip];
         return padded(cut(text, widths[c]), widths[c], table.columns[c].align);
       });
     }
@@ -164,10 +205,15 @@ std::string terminal(const Table& table, const TerminalOptions& options) {
                "\n";
         continue;
       }
+      const std::vector<std::string> name =
+          count > 1 ? name_lines(layout.texts[r][0], widths[0])
+                    : std::vector<std::string>{layout.texts[r][0]};
       out += line([&](size_t c) {
-        return styled(padded(cut(texts[r][c], widths[c]), widths[c], table.columns[c].align),
+        const std::string& text = c == 0 ? name[0] : layout.texts[r][c];
+        return styled(padded(cut(text, widths[c]), widths[c], table.columns[c].align),
                       cell_at(row, c), options.color);
       });
+      for (size_t n = 1; n < name.size(); ++n) out += cut(name[n], widths[0]) + "\n";
     }
     if (first < count) out += "\n";
     if (count == 1) break;

@@ -34,7 +34,7 @@ function choice(label, options, value, onchange) {
 const scale = (unit) => unit === 'percent' ? 100 : 1;
 const digits = (unit) => unit === 'percent' ? 1 : 3;
 const score = (value, unit) => (value * scale(unit)).toFixed(digits(unit)).replace(/^-(0\.?0*)$/, '$1');
-const signed = (value, unit) => { const t = score(value, unit); return t.startsWith('-') || !/[1-9]/.test(t) ? t : '+' + t; };
+const signed = (value, unit) => { const t = score(value, unit); return t.startsWith('-') ? '−' + t.slice(1) : /[1-9]/.test(t) ? '+' + t : t; };
 const pText = (p) => p === null ? '' : p < 0.001 ? '<0.001' : p >= 0.9995 ? '1' : p.toFixed(3);
 
 function sectionRows(tasks, columns, row) {
@@ -50,69 +50,44 @@ function sectionRows(tasks, columns, row) {
   return rows;
 }
 
-function drawSummary() {
-  const head = el('tr', {}, el('th', {}, 'task'), ...DATA.runs.map((run) => el('th', {}, run.label)));
-  const rows = sectionRows(DATA.tasks, DATA.runs.length + 1, (task) => {
-    const values = task.runs.map((r) => r && r.value !== null ? r.value : null);
-    const present = values.filter((v) => v !== null);
-    const best = present.length > 1 ? (task.higher ? Math.max(...present) : Math.min(...present)) : null;
-    return el('tr', {class: 'hover'}, el('td', {}, task.name), ...task.runs.map((r, i) => {
-      if (!r) return el('td', {class: 'dim'}, '–');
-      if (r.errors > 0) return el('td', {class: 'warn'}, r.errors + ' errors');
-      if (r.value === null) return el('td', {class: 'dim'}, 'running');
-      const title = task.metric + ' ' + task.aggregation + ', n = ' + r.n + ', 95 % interval ' + r.interval +
-        (r.low === null ? '' : ' ' + score(r.low, task.unit) + ' to ' + score(r.high, task.unit));
-      return el('td', {title, class: values[i] === best ? 'bold' : null}, score(r.value, task.unit),
-        r.low === null ? null : el('span', {class: 'pm'}, ' ±' + ((r.high - r.low) / 2 * scale(task.unit)).toFixed(digits(task.unit))));
-    }));
+// A click on a column's head sorts the lines (numbers by value, missing ones last), a second one turns
+// them round, a third one brings the first order and its sections back.
+function sortable(table) {
+  const body = table.tBodies[0], original = [...body.rows];
+  const heads = [...table.tHead.rows[0].cells];
+  let column = -1, direction = 0, turned = false;
+  const key = (row) => {
+    const cell = row.cells[column];
+    if (cell.dataset.sort !== undefined) return cell.dataset.sort === '' ? null : Number(cell.dataset.sort);
+    const text = cell.textContent.trim(), number = parseFloat(text.replace('−', '-').replace('<', ''));
+    return Number.isNaN(number) ? (text === '' || text === '–' ? null : text) : number;
+  };
+  heads.forEach((head, c) => {
+    if (head.textContent === '') return;
+    head.tabIndex = 0;
+    head.classList.add('sorts');
+    const act = () => {
+      if (column !== c) { column = c; direction = c === 0 ? 1 : -1; turned = false; }
+      else if (!turned) { direction = -direction; turned = true; }
+      else column = -1;
+      heads.forEach((h, i) => h.setAttribute('aria-sort', i !== column ? 'none' : direction > 0 ? 'ascending' : 'descending'));
+      if (column < 0) { body.replaceChildren(...original); return; }
+      const rows = original.filter((r) => !r.classList.contains('section')).map((r) => [key(r), r]);
+      rows.sort(([a], [b]) => a === b ? 0 : a === null ? 1 : b === null ? -1 : direction * (typeof a === typeof b ? (a < b ? -1 : 1) : (typeof a === 'number' ? -1 : 1)));
+      body.replaceChildren(...rows.map(([, r]) => r));
+    };
+    head.addEventListener('click', act);
+    head.addEventListener('keydown', (e) => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); act(); } });
   });
-  fill(byId('score-table'), el('div', {class: 'scroll'}, el('table', {}, el('thead', {}, head), el('tbody', {}, ...rows))),
-    el('p', {class: 'dim'}, '± is half of the 95 % interval; bold is the best value of a line, whether or not the difference is real: that is what the comparison tests.'));
+  return table;
 }
+const scrolled = (table) => el('div', {class: 'scroll', tabindex: 0}, table);
+const headRow = (titles) => el('thead', {}, el('tr', {}, ...titles.map((t) => el('th', {}, t))));
 
-let pair = 0;
-function drawCompare() {
-  if (DATA.comparisons.length === 0) { byId('compare').remove(); return; }
-  const names = DATA.comparisons.map((c, i) => [i, DATA.runs[c.a].label + '  →  ' + DATA.runs[c.b].label]);
-  fill(byId('compare-controls'), choice('A → B', names, pair, (v) => { pair = Number(v); drawCompare(); }));
-  const c = DATA.comparisons[pair];
-  if (c.error) { fill(byId('compare-table'), el('p', {class: 'warn'}, c.error)); return; }
-  const head = el('tr', {}, ...['task', 'A', 'B', 'B − A', '95 % interval', 'p', 'adjusted', 'win / loss / tie', ''].map((t) => el('th', {}, t)));
-  const rows = sectionRows(c.tasks, 9, (t) => {
-    const tone = t.verdict === 'better' ? 'good bold' : t.verdict === 'worse' ? 'bad bold' : null;
-    return el('tr', {class: 'hover'}, el('td', {}, t.name), el('td', {}, score(t.a, t.unit)), el('td', {}, score(t.b, t.unit)),
-      el('td', {class: tone}, signed(t.difference, t.unit)),
-      el('td', {}, t.low === null ? '' : '[' + signed(t.low, t.unit) + ', ' + signed(t.high, t.unit) + ']'),
-      el('td', {title: t.test}, pText(t.p)), el('td', {}, pText(t.adjusted)), el('td', {}, t.win + ' / ' + t.loss + ' / ' + t.tie),
-      el('td', {class: 'text'}, t.sentence + (t.unpaired ? '; ' + t.unpaired + ' documents not paired' : '')));
-  });
-  fill(byId('compare-table'),
-    c.forced ? el('p', {class: 'warn'}, 'These runs are not alike: ' + c.differences.join('; ')) : null,
-    c.notes.length ? el('p', {class: 'dim'}, c.notes.join('; ')) : null,
-    el('div', {class: 'scroll'}, el('table', {}, el('thead', {}, head), el('tbody', {}, ...rows))),
-    el('p', {class: 'dim'}, 'Paired by document. Adjusted: Benjamini-Hochberg over the tasks of this comparison.'));
+// Elements of the SVG name space.
+function svg(tag, attributes, ...children) {
+  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
-
-function drawRuns() {
-  const entry = (name, value) => value ? [el('dt', {}, name), el('dd', {title: value}, /^[0-9a-f]{64}$/.test(value) ? value.slice(0, 16) + '…' : value)] : [];
-  fill(byId('run-cards'), el('div', {class: 'cards'}, ...DATA.runs.map((run) => el('div', {class: 'card'},
-    el('h3', {}, run.label), el('dl', {}, ...entry('checkpoint', run.model), ...entry('architecture', run.architecture),
-      ...entry('parameters', run.parameters), ...entry('training', run.training), ...entry('numerics', run.numerics + ', ' + run.profile),
-      ...entry('weights', run.weights), ...entry('tokenizer', run.tokenizer), ...entry('version', run.version),
-      ...entry('settings', run.settings), ...entry('identity', run.identity), ...entry('command', run.command))))));
-  fill(byId('task-cards'), el('h3', {}, 'Protocols and deviations'), el('div', {class: 'cards'}, ...DATA.tasks.map((task) => el('div', {class: 'card'},
-    el('h3', {}, task.name), el('dl', {}, ...entry('task', task.task + ' @' + task.variant), ...entry('shots', String(task.shots)),
-      ...entry('metric', task.metric + ', ' + task.aggregation), ...entry('documents', task.documents + (task.population > task.documents ? ' of ' + task.population : '')),
-      ...entry('definition', task.definition), ...entry('data', task.data)),
-    task.deviations.length ? el('ul', {}, ...task.deviations.map((d) => el('li', {}, d))) : null))));
-}
-
-function setTheme(dark) {
-  document.documentElement.classList.toggle('dark', dark);
-  if (window.redrawCharts) window.redrawCharts();
-}
-byId('theme').addEventListener('click', () => setTheme(!document.documentElement.classList.contains('dark')));
-setTheme(window.matchMedia('(prefers-color-scheme: dark)').matches);
-drawSummary();
-drawCompare();
-drawRuns();

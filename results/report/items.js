@@ -1,7 +1,8 @@
 // Documents: a list that draws only what is on the screen, filters, and one document in full.
 const ROW = 26;
 let ITEMS = null, shown = [], current = -1;
-const filter = {task: 0, a: 0, b: Math.min(1, DATA.runs.length - 1), verdict: 'all', group: '', text: ''};
+const filter = {task: 0, a: 0, b: 0, verdict: 'all', group: '', text: ''};
+if (DATA.comparisons.length) Object.assign(filter, {a: DATA.comparisons[pair].a, b: DATA.comparisons[pair].b});
 
 async function loadItems() {
   const text = byId('item-data').textContent.trim();
@@ -66,7 +67,8 @@ function drawList() {
 }
 function optionTable(table, i, runs) {
   if (table.options[i].length === 0) return null;
-  const head = el('tr', {}, el('th', {}, 'option'), ...runs.flatMap((r) => [el('th', {}, DATA.runs[r].label), el('th', {}, 'a token')]));
+  const what = {generate: 'reference answer', rolling: 'window'}[DATA.tasks[filter.task].kind] || 'option';
+  const head = el('tr', {}, el('th', {}, what), ...runs.flatMap((r) => [el('th', {}, DATA.runs[r].label), el('th', {}, 'a token')]));
   const best = runs.map((r) => { const lp = table.runs[r].lp[i]; return lp ? lp.indexOf(Math.max(...lp.map((v) => v === null ? -Infinity : v))) : -1; });
   const gold = visible(textOf(table.gold[i]));
   const rows = table.options[i].map((text, k) => el('tr', {class: gold === String.fromCharCode(65 + k) || textOf(text).trim() === gold ? 'gold' : null},
@@ -114,6 +116,15 @@ function drawControls() {
       (v) => { filter.verdict = v; applyFilter(); }),
     table.groups.length > 1 ? choice('subject', [['', 'all'], ...table.groups.map((g, i) => [i, g])], filter.group, (v) => { filter.group = v; applyFilter(); }) : null, search);
 }
+// From the comparison to the documents behind a line.
+window.showFlips = (name, a, b) => {
+  const task = DATA.tasks.findIndex((t) => t.name === name || t.name.startsWith(name + ' '));
+  if (!ITEMS || task < 0) return;
+  Object.assign(filter, {task, a, b, verdict: 'flip', group: '', text: ''});
+  drawControls();
+  applyFilter();
+  byId('items').scrollIntoView();
+};
 byId('item-list').addEventListener('scroll', drawList);
 byId('item-list').addEventListener('keydown', (event) => {
   const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;

@@ -65,6 +65,13 @@ std::string filled(std::string_view page, Lookup lookup) {
   }
 }
 
+std::string scripts() {
+  std::string all;
+  for (const char* name : {"core.js", "scores.js", "curves.js", "heatmaps.js", "items.js"})
+    all += embedded_file(name);
+  return all;
+}
+
 std::string today() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -85,8 +92,7 @@ std::string html_report(const Store& store, std::span<const RunSummary> runs,
     if (name == "style") return std::string(embedded_file("report.css"));
     if (name == "chart") return std::string(embedded_file("chart.min.js"));
     if (name == "script")
-      return std::string(embedded_file("core.js")) + std::string(embedded_file("charts.js")) +
-             std::string(embedded_file("items.js"));
+      return scripts();
     if (name == "summary")
       return script_safe(report::summary_json(store, runs, rows, options, workers));
     if (name == "items")

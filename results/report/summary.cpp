@@ -7,6 +7,7 @@
 #include "results/published.h"
 #include "results/report/report_data.h"
 #include "results/scores.h"
+#include "results/series.h"
 
 namespace assay::results::report {
 namespace {
@@ -42,6 +43,7 @@ std::string grouped(uint64_t count) {
 void write_run(json::Writer& out, const RunSummary& run) {
   out.begin_object();
   out.member("label", run.identity.label).member("model", run.model.name);
+  out.member("series", series_name(run));
   out.member("architecture", run.model.architecture);
   out.member("parameters", run.model.parameters == 0
                                ? std::string()
@@ -149,7 +151,7 @@ void write_comparison(json::Writer& out, const Store& store, const RunSummary& a
       const bool higher = task.a.description.higher_is_better;
       out.begin_object();
       out.member("name", evaluation_name(task.a)).member("category", task.a.description.category);
-      out.member("unit", task.a.description.unit);
+      out.member("unit", task.a.description.unit).member("higher", higher);
       out.member("a", e.a).member("b", e.b).member("difference", e.difference);
       optional_member(out, "low", e.interval ? std::optional(e.interval->low) : std::nullopt);
       optional_member(out, "high", e.interval ? std::optional(e.interval->high) : std::nullopt);
@@ -172,6 +174,20 @@ void write_comparison(json::Writer& out, const Store& store, const RunSummary& a
     out.member("error", error.message());
   }
   out.end_object();
+}
+
+// Runs whose training step is known, as `assay series` has them; means of groups last.
+void write_curves(json::Writer& out, const Store& store, std::span<const RunSummary> runs) {
+  std::vector<RunSummary> known;
+  for (const RunSummary& run : runs)
+    if (run.model.training_step || run.model.training_tokens) known.push_back(run);
+  std::vector<Series> series = build_series(store, known);
+  const auto key = [](const Series& s) {
+    return std::pair(s.task.starts_with("category:"), published::row_of_task(s.task));
+  };
+  std::stable_sort(series.begin(), series.end(),
+                   [&](const Series& a, const Series& b) { return key(a) < key(b); });
+  out.value(json::Document::parse(series_json(series), "series").root());
 }
 
 }  // namespace
@@ -221,7 +237,9 @@ std::string summary_json(const Store& store, std::span<const RunSummary> runs, c
   for (size_t i = 0; i < (all ? runs.size() : size_t{1}); ++i)
     for (size_t j = i + 1; j < runs.size(); ++j)
       write_comparison(out, store, runs[i], runs[j], i, j, workers);
-  out.end_array().key("loads").begin_array();
+  out.end_array().key("curves");
+  write_curves(out, store, runs);
+  out.key("loads").begin_array();
   for (size_t t = 0; t < rows.size(); ++t) {
     for (size_t r = 0; r < runs.size(); ++r) {
       if (!rows[t].runs[r]) continue;

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "results/scores.h"
@@ -11,28 +12,48 @@
 namespace assay::results {
 namespace {
 
-// "base-step-000600" -> "base"; the same rule as in the report's charts.js.
-std::string series_name(const RunSummary& run) {
-  std::string name = run.model.name;
+// Cuts the last part off a name if it tells training progress: "-step-000600", "_iter_1000",
+// "-tokens4B", "-100B-tokens", "-12000". False where there is none.
+bool cut_progress(std::string& name) {
+  const auto is_digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  constexpr std::string_view kUnits = "kKmMbBtT", kSeparators = "-_ .=";
   size_t end = name.size();
-  if (end > 0 && std::string_view("kKmMbBtT").find(name[end - 1]) != std::string_view::npos &&
-      end > 1 && std::isdigit(static_cast<unsigned char>(name[end - 2])))
-    --end;
-  size_t digits = end;
-  while (digits > 0 && std::isdigit(static_cast<unsigned char>(name[digits - 1]))) --digits;
-  if (digits == end) return name;
-  const auto strip = [&](std::string_view separators) {
-    if (digits > 0 && separators.find(name[digits - 1]) != std::string_view::npos) --digits;
-  };
-  strip("-_ ");
-  for (const std::string_view word : {"step", "iter", "ckpt", "checkpoint", "tokens"}) {
-    if (digits >= word.size() && std::string_view(name).substr(digits - word.size(), word.size()) == word) {
-      digits -= word.size();
+  for (const std::string_view word : {"-tokens", "_tokens", "tokens"}) {
+    const std::string_view view(name);
+    if (view.ends_with(word) && end > word.size() &&
+        kUnits.find(name[end - word.size() - 1]) != std::string_view::npos) {
+      end -= word.size();
       break;
     }
   }
-  strip("-_ ");
-  return digits == 0 ? name : name.substr(0, digits);
+  const bool tokens = end < name.size();
+  const bool unit = end > 1 && kUnits.find(name[end - 1]) != std::string_view::npos &&
+                    is_digit(name[end - 2]);
+  if (unit) --end;
+  size_t digits = end;
+  while (digits > 0 && is_digit(name[digits - 1])) --digits;
+  if (digits == end) return false;
+  const auto strip = [&] {
+    if (digits > 0 && kSeparators.find(name[digits - 1]) != std::string_view::npos) --digits;
+  };
+  const size_t number = digits;
+  strip();
+  bool word_found = tokens;
+  for (const std::string_view word : {"global_step", "step", "iteration", "iter", "ckpt",
+                                      "checkpoint", "tokens", "token"}) {
+    if (std::string_view(name).substr(0, digits).ends_with(word)) {
+      digits -= word.size();
+      word_found = true;
+      strip();
+      break;
+    }
+  }
+  // "llama-8B" and "qwen2.5" are no progress: a bare number needs a separator and no unit.
+  if (!word_found && (unit || (digits == number && number > 0) ||
+                      (number > 0 && name[number - 1] == '.')))
+    return false;
+  name.erase(digits);
+  return true;
 }
 
 struct Line {
@@ -81,12 +102,21 @@ void finish(Series& series, const SeriesOptions& options) {
       tail_y(y.data() + y.size() - last, last);
   for (const double value : tail_y) series.last_mean += value / static_cast<double>(last);
   series.noise = detrended_noise(tail_x, tail_y);
+  series.noise_points = last;
   if (series.noise && *series.noise > 0)
     series.signal_to_noise =
         std::fabs(series.points.back().smoothed - series.points.front().smoothed) / *series.noise;
 }
 
 }  // namespace
+
+std::string series_name(const RunSummary& run) {
+  std::string name = run.model.name;
+  while (cut_progress(name)) {
+  }
+  // "step-600" beside "step-1200": the folder's name is not in the store.
+  return name.empty() ? "checkpoints" : name;
+}
 
 std::optional<double> detrended_noise(std::span<const double> x, std::span<const double> y) {
   if (x.size() < 4) return std::nullopt;
@@ -116,6 +146,7 @@ std::vector<Series> build_series(const Store& store, std::span<const RunSummary>
       if (added) {
         Series series;
         series.name = series_name(run);
+        series.identity = key.first;
         series.task = task;
         series.task_name = name;
         series.unit = description.unit;
@@ -152,16 +183,18 @@ std::vector<Series> build_series(const Store& store, std::span<const RunSummary>
   return all;
 }
 
-std::map<std::string, double> checkpoint_noise(std::span<const Series> series) {
-  std::map<std::string, std::pair<double, double>> sums;
+std::map<std::string, CheckpointNoise> checkpoint_noise(std::span<const Series> series) {
+  std::map<std::string, CheckpointNoise> noise;
+  std::map<std::string, std::pair<double, double>> sums;  // of squares, of degrees of freedom
   for (const Series& s : series) {
     if (!s.noise) continue;
-    auto& [variance, count] = sums[s.task];
-    variance += *s.noise * *s.noise;
-    count += 1;
+    const double freedom = static_cast<double>(s.noise_points) - 2;
+    auto& [squares, total] = sums[s.task];
+    squares += *s.noise * *s.noise * freedom;
+    total += freedom;
   }
-  std::map<std::string, double> noise;
-  for (const auto& [task, sum] : sums) noise[task] = std::sqrt(sum.first / sum.second);
+  for (const auto& [task, sum] : sums)
+    noise[task] = {std::sqrt(sum.first / sum.second), sum.second};
   return noise;
 }
 
@@ -192,7 +225,9 @@ std::string series_json(std::span<const Series> series) {
   out.begin_array();
   for (const Series& s : series) {
     out.begin_object().member("series", s.name).member("task", s.task);
-    out.member("name", s.task_name).member("unit", s.unit).member("last_mean", s.last_mean);
+    out.member("name", s.task_name).member("unit", s.unit).member("category", s.category);
+    out.member("higher_is_better", s.higher_is_better).member("key", sha256_hex(s.identity).substr(0, 16));
+    out.member("last_mean", s.last_mean);
     out.key("noise");
     if (s.noise) out.value(*s.noise);
     else out.null();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
@@ -51,6 +52,18 @@ bool on_network(const fs::path& path) {
   struct statfs info {};
   if (statfs(folder_of(path).c_str(), &info) != 0) return false;
   return is_network_filesystem(static_cast<uint64_t>(info.f_type));
+}
+
+bool wants_wal(const fs::path& path, StoreOptions::Journal journal) {
+  using Journal = StoreOptions::Journal;
+  if (journal != Journal::automatic) return journal == Journal::wal;
+  if (const char* overruled = std::getenv("ASSAY_STORE_JOURNAL"); overruled && *overruled) {
+    const std::string_view name = overruled;
+    if (name == "wal") return true;
+    if (name == "delete") return false;
+    throw_usage("ASSAY_STORE_JOURNAL is \"" + std::string(name) + "\"", "set it to wal or delete");
+  }
+  return !on_network(path);
 }
 
 }  // namespace
@@ -106,13 +119,13 @@ Database::Database(fs::path path, Store::Access access, const StoreOptions& opti
         std::make_unique<SQLite::Database>(path_.string(), flags, options.busy_timeout_ms);
     check_identity();
     if (writable()) {
-      using Journal = StoreOptions::Journal;
-      const bool wal = options.journal == Journal::wal ||
-                       (options.journal == Journal::automatic && !on_network(path_));
+      const bool wal = wants_wal(path_, options.journal);
       // WAL with NORMAL: a killed process loses nothing that was committed; only a power failure
       // may lose the last commits, and never consistency.
       connection_->exec(wal ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE");
       connection_->exec(wal ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL");
+      // A checkpoint waits for the disk: every 32 MiB of log rather than SQLite's 4.
+      if (wal) connection_->exec("PRAGMA wal_autocheckpoint = 8192");
       create_or_migrate();
     }
     connection_->exec(

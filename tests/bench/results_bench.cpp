@@ -3,7 +3,9 @@
 #include <benchmark/benchmark.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <thread>
 
 #include "base/file.h"
@@ -72,18 +74,73 @@ void BM_Insert(benchmark::State& state) {
 }
 BENCHMARK(BM_Insert)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(1);
 
-// Two runs of 32 tasks with 150,016 documents in all, on disk between calls of the benchmark.
+// `words` words with the frequencies of a language (Zipf over 8,000 made-up words): texts of every
+// document are different and compress about as prose does, which invented counters do not.
+std::string prose(uint64_t stream, int words) {
+  static const std::vector<std::string> vocabulary = [] {
+    Random random(42);
+    std::vector<std::string> out;
+    for (int w = 0; w < 8000; ++w) {
+      std::string word;
+      const uint64_t letters = 2 + random.below(3) + (w > 100 ? random.below(6) : 0);
+      for (uint64_t i = 0; i < letters; ++i)
+        word += "etaoinshrdlucmfwypvbgk"[std::min(random.below(22), random.below(22))];
+      out.push_back(word);
+    }
+    return out;
+  }();
+  Random random(43, stream);
+  std::string text;
+  for (int w = 0; w < words; ++w) {
+    const auto rank = static_cast<size_t>(std::pow(8000.0, random.uniform())) - 1;
+    text += (w ? " " : "") + vocabulary[std::min<size_t>(rank, 7999)];
+  }
+  return text;
+}
+
+// A run whose documents are as long as those of MMLU: a question of 45 words, four options of six.
+void store_prose_run(Store& store, const synthetic::Shape& shape, const std::string& label,
+                     int64_t step) {
+  const auto stored = synthetic::begin(store, shape, label, step);
+  const uint64_t base = std::hash<std::string>{}(shape.task) << 20;
+  for (int64_t i = 0; i < shape.documents; ++i) {
+    ItemRecord item = synthetic::item(shape, i);
+    const size_t question = item.context.rfind("Question");
+    item.context.erase(question);
+    item.context += prose(base + static_cast<uint64_t>(i), 45) + "?\n";
+    for (int k = 0; k < shape.options; ++k)
+      item.context += std::string(1, static_cast<char>('A' + k)) + ". " +
+                      prose(base + static_cast<uint64_t>(1'000'000 + 4 * i + k), 6) + "\n";
+    item.context += "Answer:";
+    store.put_item(stored.evaluation, item);
+    for (int k = 0; k < shape.options; ++k) {
+      OptionRecord option = synthetic::option(shape, i, k);
+      *option.logprob -= Random(shape.seed, static_cast<uint64_t>(4 * i + k)).uniform();
+      store.put_option(stored.evaluation, option);
+    }
+    store.put_grade(stored.evaluation, synthetic::grade(shape, i));
+  }
+  store.add_expert_load(stored.evaluation, synthetic::load(1));
+  store.commit();
+  store.finish_evaluation(stored.evaluation);
+  store.finish_run(stored.run);
+}
+
+// Two runs of 32 tasks with 150,016 documents each, on disk between calls of the benchmark. Kept where
+// ASSAY_BENCH_STORE says, for a look with the program.
 std::filesystem::path whole_store() {
   static TemporaryDirectory folder("assay-bench");
   static const std::filesystem::path path = [] {
-    const auto file = folder.path() / "s.sqlite";
+    const char* keep = std::getenv("ASSAY_BENCH_STORE");
+    const std::filesystem::path file = keep ? keep : folder.path() / "s.sqlite";
+    if (std::filesystem::exists(file)) return file;
     Store store = Store::open(file, Store::Access::write);
     for (int run = 0; run < 2; ++run) {
       for (int task = 0; task < 32; ++task) {
         synthetic::Shape shape{.task = "task" + std::to_string(task), .documents = 4688,
                                .groups = 20, .seed = static_cast<uint64_t>(run + 1),
                                .clusters = task % 4 == 0};
-        synthetic::store_run(store, shape, run == 0 ? "a" : "b", 100 * (run + 1), 2000);
+        store_prose_run(store, shape, run == 0 ? "a" : "b", 100 * (run + 1));
       }
     }
     return file;

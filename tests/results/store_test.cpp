@@ -403,6 +403,44 @@ TEST(Schema, EveryTableAndColumnHasAComment) {
   EXPECT_GT(columns, 90);
 }
 
+TEST(Schema, EveryViewIsInTheManual) {
+  TemporaryDirectory folder;
+  Store store = Store::open(folder.path() / "s", Store::Access::write);
+  const std::string manual = read_file(std::string(ASSAY_SOURCE_DIR) + "/docs/store.md");
+  int views = 0;
+  store.database().for_each_row(
+      "SELECT m.name, group_concat(c.name, ', ') FROM sqlite_master m, pragma_table_info(m.name) c "
+      "WHERE m.type = 'view' GROUP BY m.name",
+      [](auto&) {},
+      [&](auto& q) {
+        const std::string line = manual.substr(std::min(
+            manual.size(), manual.find("| `" + q.getColumn(0).getString() + "` |")));
+        EXPECT_NE(line.substr(0, line.find('\n')).find("| " + q.getColumn(1).getString() + " |"),
+                  std::string::npos)
+            << q.getColumn(0).getString() << ": " << q.getColumn(1).getString();
+        ++views;
+      });
+  EXPECT_GE(views, 5);
+}
+
+// As on a network file system: no shared-memory file beside the store, readers all the same.
+TEST(NetworkFilesystem, NeedsNoSharedMemory) {
+  TemporaryDirectory folder;
+  const auto path = folder.path() / "s";
+  setenv("ASSAY_STORE_JOURNAL", "delete", 1);
+  {
+    Store store = Store::open(path, Store::Access::write);
+    const auto stored = synthetic::begin(store, {}, "a");
+    store.put_item(stored.evaluation, synthetic::item({}, 0));
+    EXPECT_FALSE(std::filesystem::exists(path.string() + "-shm"));
+    store.commit();
+    EXPECT_EQ(Store::open(path, Store::Access::read).finished_items(stored.evaluation).size(), 0u);
+  }
+  setenv("ASSAY_STORE_JOURNAL", "wla", 1);
+  EXPECT_THROW(Store::open(path, Store::Access::write), Error);
+  unsetenv("ASSAY_STORE_JOURNAL");
+}
+
 TEST(NetworkFilesystem, IsKnownByItsMagicNumber) {
   EXPECT_TRUE(is_network_filesystem(0x6969));       // NFS_SUPER_MAGIC of linux/magic.h
   EXPECT_TRUE(is_network_filesystem(0xFF534D42));   // CIFS_SUPER_MAGIC

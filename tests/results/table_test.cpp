@@ -168,6 +168,35 @@ TEST(BaseTable, BoldFollowsTheReport) {
   EXPECT_EQ(bold("HumanEval"), "---B");  // 43.3 53.0 54.9 65.2
 }
 
+// The 32 rows in the report's order under its categories, beside an own run, within 80 columns.
+TEST(BaseTable, HasEveryRowInThePublishedOrder) {
+  TemporaryDirectory folder;
+  Store store = Store::open(folder.path() / "s.sqlite", Store::Access::write);
+  synthetic::store_run(store, {.task = "mmlu", .documents = 20}, "base-step-001201");
+  BaseTableOptions options;
+  options.published = published_columns("published");
+  const Table table = base_table(store, list_runs(store), options);
+  std::vector<std::string> sections;
+  size_t rows = 0;
+  for (const TableRow& row : table.rows) {
+    if (!row.section.empty()) {
+      sections.push_back(row.section);
+    } else if (!sections.empty()) {
+      EXPECT_TRUE(row.cells[0].text.starts_with(published::benchmarks()[rows++].name + " ("));
+    }
+  }
+  EXPECT_EQ(rows, 32u);
+  EXPECT_EQ(sections, (std::vector<std::string>{"English", "Code", "Math", "Chinese", "Multilingual"}));
+  const std::string text = render(table, Format::terminal);
+  size_t lines = 0;
+  for (size_t at = 0; at < text.size(); ++lines) {
+    const size_t end = text.find('\n', at);
+    EXPECT_LE(utf8::display_width(text.substr(at, end - at)), 80u);
+    at = end + 1;
+  }
+  EXPECT_LT(lines, 60u) << "one block, not several:\n" << text;
+}
+
 TEST(BaseTable, MarksWhatIsUnlikeItsRow) {
   TemporaryDirectory folder;
   Store store = Store::open(folder.path() / "s.sqlite", Store::Access::write);
@@ -186,13 +215,17 @@ TEST(BaseTable, MarksWhatIsUnlikeItsRow) {
   options.published = published_columns("DeepSeek-V3-Base");
   const Table table = base_table(store, runs, options);
   ASSERT_NE(row_of(table, "HellaSwag"), nullptr);
-  const std::string cell = row_of(table, "HellaSwag")->cells[3].text;
+  std::string cell = row_of(table, "HellaSwag")->cells[3].text;
+  EXPECT_TRUE(cell.ends_with("[a]")) << cell;
+  EXPECT_EQ(table.notes.back(), "[a] @lmeval, 5-shot, n=20.");
+  options.footnotes = false;
+  cell = row_of(base_table(store, runs, options), "HellaSwag")->cells[3].text;
   EXPECT_NE(cell.find("@lmeval"), std::string::npos) << cell;
   EXPECT_NE(cell.find("5-shot"), std::string::npos) << cell;  // the row is 10-shot
   EXPECT_NE(cell.find("n=20"), std::string::npos) << cell;
-  EXPECT_EQ(row_of(table, "MMLU"), nullptr);  // not measured, not asked for
-  options.all_rows = true;
-  EXPECT_NE(row_of(base_table(store, runs, options), "MMLU"), nullptr);
+  EXPECT_NE(row_of(table, "MMLU"), nullptr);
+  options.only_measured = true;
+  EXPECT_EQ(row_of(base_table(store, runs, options), "MMLU"), nullptr);
 }
 
 TEST(BaseTable, AblationComparesPairs) {
