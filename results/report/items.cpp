@@ -257,7 +257,7 @@ void write_run(json::Writer& out, const RunColumns& c) {
     out.begin_array();
     for (const auto& value : logprobs) {
       if (value)
-        out.value(std::round(*value * 1e4) / 1e4);  // four digits are shown nowhere
+        out.value(std::round(*value * 1e3) / 1e3);  // as many digits as are shown
       else
         out.null();
     }
@@ -274,21 +274,21 @@ void write_run(json::Writer& out, const RunColumns& c) {
 
 }  // namespace
 
-std::string items_json(const Store& store, std::span<const RunSummary>, const Rows& rows,
-                       const ReportOptions& options) {
+std::vector<TaskItems> items_json(const Store& store, const Rows& rows,
+                                  const ReportOptions& options) {
   int64_t total = 0;
   for (const Row& row : rows) total += row.any().description.documents;
   const double share = total > static_cast<int64_t>(options.most_items)
                            ? static_cast<double>(options.most_items) / static_cast<double>(total)
                            : 1.0;
-  Texts texts(store, options.most_text);
-  json::Writer out;
-  out.begin_object().key("tasks").begin_array();
+  std::vector<TaskItems> tasks;
   for (const Row& row : rows) {
     const int64_t documents = row.any().description.documents;
     const auto most = share >= 1 ? static_cast<size_t>(documents) * 2 + 1
                                  : static_cast<size_t>(static_cast<double>(documents) * share) + 1;
+    Texts texts(store, options.most_text);
     const Documents all = Collector(store, texts, most).collect(row);
+    json::Writer out;
     out.begin_object();
     out.member("left_out", std::max<int64_t>(0, documents - static_cast<int64_t>(all.ids.size())));
     out.key("id").begin_array();
@@ -312,11 +312,11 @@ std::string items_json(const Store& store, std::span<const RunSummary>, const Ro
       else
         out.null();
     }
-    out.end_array().end_object();
+    out.end_array();
+    texts.write(out);
+    tasks.push_back({out.end_object().take(), all.ids.size()});
   }
-  out.end_array();
-  texts.write(out);
-  return out.end_object().take();
+  return tasks;
 }
 
 }  // namespace assay::results::report

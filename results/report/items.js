@@ -1,15 +1,34 @@
 // Documents: a list that draws only what is on the screen, filters, and one document in full.
 const ROW = 26;
-let ITEMS = null, shown = [], current = -1;
+let ITEMS = null, shown = [], current = -1;  // ITEMS: the documents of the task that is shown
 const filter = {task: 0, a: 0, b: 0, verdict: 'all', group: '', text: ''};
 if (DATA.comparisons.length) Object.assign(filter, {a: DATA.comparisons[pair].a, b: DATA.comparisons[pair].b});
 
-async function loadItems() {
-  const text = byId('item-data').textContent.trim();
-  byId('item-data').remove();
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
-  return JSON.parse(await new Response(stream).text());
+// Thirteen bits in two characters (report.cpp packs them so), inflated and parsed when a task is first
+// looked at: a page of many documents opens at once.
+const DIGITS = new Uint8Array(128);
+for (let c = 0x23, digit = 0; c < 0x7f; ++c) if (c !== 0x3c) DIGITS[c] = digit++;
+function unpacked(text) {
+  const bytes = new Uint8Array(Math.floor(text.length / 2 * 13 / 8));
+  let bits = 0, held = 0, at = 0;
+  for (let i = 0; i + 1 < text.length; i += 2) {
+    bits = bits << 13 | (DIGITS[text.charCodeAt(i)] * 91 + DIGITS[text.charCodeAt(i + 1)]);
+    held += 13;
+    while (held >= 8) { held -= 8; bytes[at++] = bits >> held; }
+    bits &= (1 << held) - 1;
+  }
+  return bytes.subarray(0, at);
+}
+const loaded = new Map();
+async function loadTask(task) {
+  if (loaded.has(task)) return loaded.get(task);
+  const source = byId('items-' + task), bytes = unpacked(source.textContent);
+  source.remove();
+  const size = bytes[0] | bytes[1] << 8 | bytes[2] << 16 | bytes[3] << 24;  // of what follows; the rest is padding
+  const stream = new Blob([bytes.subarray(4, 4 + size)]).stream().pipeThrough(new DecompressionStream('deflate'));
+  const items = JSON.parse(await new Response(stream).text());
+  loaded.set(task, items);
+  return items;
 }
 function textOf(index) {
   if (index === null || index < 0) return '';
@@ -17,7 +36,7 @@ function textOf(index) {
   return prefix < 0 ? rest : ITEMS.prefixes[prefix] + rest;
 }
 function markOf(task, run, i) {
-  const column = ITEMS.tasks[filter.task].runs[run];
+  const column = ITEMS.runs[run];
   if (!column || !column.has[i]) return ['', 'dim'];
   if (column.error[i] >= 0) return ['!', 'warn'];
   const v = column.value[i];
@@ -27,7 +46,7 @@ function markOf(task, run, i) {
   return [v.toFixed(2), ''];
 }
 function applyFilter() {
-  const table = ITEMS.tasks[filter.task], a = table.runs[filter.a], b = table.runs[filter.b];
+  const table = ITEMS, a = table.runs[filter.a], b = table.runs[filter.b];
   const needle = filter.text.toLowerCase();
   shown = [];
   for (let i = 0; i < table.id.length; ++i) {
@@ -55,7 +74,7 @@ function applyFilter() {
   open(shown.length ? 0 : -1);
 }
 function drawList() {
-  const list = byId('item-list'), space = byId('item-space'), table = ITEMS.tasks[filter.task];
+  const list = byId('item-list'), space = byId('item-space'), table = ITEMS;
   const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 5), last = Math.min(shown.length, first + Math.ceil(list.clientHeight / ROW) + 10);
   const rows = [];
   for (let r = first; r < last; ++r) {
@@ -85,7 +104,7 @@ function open(row) {
   drawList();
   const target = byId('item-detail');
   if (row < 0) { fill(target, el('p', {class: 'dim'}, 'Nothing fits the filters.')); return; }
-  const i = shown[row], table = ITEMS.tasks[filter.task], task = DATA.tasks[filter.task];
+  const i = shown[row], table = ITEMS, task = DATA.tasks[filter.task];
   const runs = [...new Set([filter.a, filter.b])].filter((r) => table.runs[r] && table.runs[r].has[i]);
   const verdicts = runs.map((r) => {
     const c = table.runs[r], [mark, tone] = markOf(task, r, i);
@@ -102,14 +121,14 @@ function open(row) {
   prompt.scrollTop = prompt.scrollHeight;  // the question stands at the end
 }
 function drawControls() {
-  const table = ITEMS.tasks[filter.task];
+  const table = ITEMS;
   const runs = DATA.runs.map((r, i) => [i, r.label]);
   const search = el('input', {type: 'search', placeholder: 'search ids, questions, answers', size: 30});
   search.value = filter.text;
   let timer = 0;
   search.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(() => { filter.text = search.value; applyFilter(); }, 150); });
   fill(byId('item-controls'),
-    choice('task', DATA.tasks.map((t, i) => [i, t.name]), filter.task, (v) => { filter.task = Number(v); filter.group = ''; drawControls(); applyFilter(); }),
+    choice('task', DATA.tasks.map((t, i) => [i, t.name]).filter(([i]) => DATA.tasks[i].embedded > 0), filter.task, (v) => { filter.task = Number(v); filter.group = ''; showTask(filter.task); }),
     choice('A', runs, filter.a, (v) => { filter.a = Number(v); applyFilter(); }),
     DATA.runs.length > 1 ? choice('B', runs, filter.b, (v) => { filter.b = Number(v); applyFilter(); }) : null,
     choice('show', [['all', 'all'], ['flip', 'changed from A to B'], ['up', 'better in B'], ['down', 'worse in B'], ['right', 'right in A'], ['wrong', 'wrong in A'], ['error', 'errors']], filter.verdict,
@@ -119,11 +138,9 @@ function drawControls() {
 // From the comparison to the documents behind a line.
 window.showFlips = (name, a, b) => {
   const task = DATA.tasks.findIndex((t) => t.name === name || t.name.startsWith(name + ' '));
-  if (!ITEMS || task < 0) return;
+  if (task < 0 || !DATA.tasks[task].embedded) return;
   Object.assign(filter, {task, a, b, verdict: 'flip', group: '', text: ''});
-  drawControls();
-  applyFilter();
-  byId('items').scrollIntoView();
+  showTask(task).then(() => byId('items').scrollIntoView());
 };
 byId('item-list').addEventListener('scroll', drawList);
 byId('item-list').addEventListener('keydown', (event) => {
@@ -136,12 +153,17 @@ byId('item-list').addEventListener('keydown', (event) => {
   if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
 });
 fill(byId('nav'), ...[...document.querySelectorAll('main section')].map((s) => el('a', {href: '#' + s.id}, s.querySelector('h2').textContent)));
-loadItems().then((items) => {
-  ITEMS = items;
-  const first = ITEMS.tasks.findIndex((t) => t.id.length > 0);
-  if (first < 0) { byId('items').remove(); return; }
-  filter.task = first;
-  drawControls();
-  applyFilter();
-  document.documentElement.dataset.ready = String(Math.round(performance.now()));  // milliseconds; tests wait for it
-}).catch((error) => fill(byId('item-detail'), el('p', {class: 'warn'}, 'The documents could not be unpacked: ' + error.message)));
+async function showTask(task) {
+  try {
+    const items = await loadTask(task);
+    if (filter.task !== task) return;  // another one was chosen meanwhile
+    ITEMS = items;
+    drawControls();
+    applyFilter();
+  } catch (error) {
+    fill(byId('item-detail'), el('p', {class: 'warn'}, 'The documents could not be unpacked: ' + error.message));
+  }
+}
+filter.task = DATA.tasks.findIndex((t) => t.embedded > 0);
+if (filter.task < 0) byId('items').remove();
+else showTask(filter.task).then(() => { document.documentElement.dataset.ready = String(Math.round(performance.now())); });  // milliseconds; tests wait for it

@@ -20,12 +20,16 @@ using Rows = std::vector<Row>;
 
 Rows collect_rows(const Store& store, std::span<const RunSummary> runs);
 
-// Everything but the documents (see core.js and charts.js for its fields).
-std::string summary_json(const Store& store, std::span<const RunSummary> runs, const Rows& rows,
-                         const ReportOptions& options, const Workers& workers);
+// The documents of one row, by column; texts once, long prompts as a prefix and a rest (see items.js).
+struct TaskItems {
+  std::string json;
+  size_t documents = 0;
+};
+std::vector<TaskItems> items_json(const Store& store, const Rows& rows, const ReportOptions& options);
 
-// The documents, by column; texts once, long prompts as a prefix and a rest (see items.js).
-std::string items_json(const Store& store, std::span<const RunSummary> runs, const Rows& rows,
-                       const ReportOptions& options);
+// Everything but the documents (see scores.js, curves.js and heatmaps.js for its fields).
+std::string summary_json(const Store& store, std::span<const RunSummary> runs, const Rows& rows,
+                         std::span<const TaskItems> items, const ReportOptions& options,
+                         const Workers& workers);
 
 }  // namespace assay::results::report

@@ -95,7 +95,7 @@ void write_groups(json::Writer& out, const Store& store, const Row& row) {
   out.end_array();
 }
 
-void write_row(json::Writer& out, const Store& store, const Row& row) {
+void write_row(json::Writer& out, const Store& store, const Row& row, size_t embedded) {
   const EvaluationSummary& e = row.any();
   out.begin_object();
   out.member("name", row.name).member("task", e.identity.task);
@@ -105,6 +105,7 @@ void write_row(json::Writer& out, const Store& store, const Row& row) {
   out.member("aggregation", e.description.aggregation);
   out.member("higher", e.description.higher_is_better);
   out.member("documents", e.description.documents).member("population", e.description.population);
+  out.member("embedded", static_cast<int64_t>(embedded));
   out.member("definition", e.identity.task_digest).member("data", e.identity.data_digest);
   write_strings(out, "deviations", e.description.deviations);
   out.key("runs").begin_array();
@@ -226,12 +227,13 @@ Rows collect_rows(const Store& store, std::span<const RunSummary> runs) {
 }
 
 std::string summary_json(const Store& store, std::span<const RunSummary> runs, const Rows& rows,
-                         const ReportOptions& options, const Workers& workers) {
+                         std::span<const TaskItems> items, const ReportOptions& options,
+                         const Workers& workers) {
   json::Writer out;
   out.begin_object().key("runs").begin_array();
   for (const RunSummary& run : runs) write_run(out, run);
   out.end_array().key("tasks").begin_array();
-  for (const Row& row : rows) write_row(out, store, row);
+  for (size_t t = 0; t < rows.size(); ++t) write_row(out, store, rows[t], items[t].documents);
   out.end_array().key("comparisons").begin_array();
   const bool all = runs.size() * (runs.size() - 1) / 2 <= options.most_pairs;
   for (size_t i = 0; i < (all ? runs.size() : size_t{1}); ++i)
