@@ -113,6 +113,7 @@ int run_command_line(int argc, char** argv) {
   app.get_formatter()->column_width(26);
   Session session;
   add_run(app, session);
+  add_rescore(app, session);
   add_show(app, session);
   add_compare(app, session);
   add_table(app, session);

@@ -84,6 +84,14 @@ std::string to_json(const std::vector<RunSummary>& summaries, const std::string&
       for (const auto& warning : task.warnings) out.value(warning);
       out.end_array().end_object();
     }
+    out.end_array().key("left_out").begin_array();
+    for (const SkippedTask& task : run.skipped) {
+      out.begin_object()
+          .member("task", task.task)
+          .member("variant", task.variant)
+          .member("reason", task.reason)
+          .end_object();
+    }
     out.end_array().end_object();
   }
   return out.end_array().end_object().take();
@@ -129,9 +137,15 @@ void add_run(CLI::App& app, Session&) {
       ->allow_extra_args(false);
   verb->add_option("--tasks", evaluation.tasks,
                    "Tasks and suites, comma-separated; TASK:SUBJECT for one\n"
-                   "subject, TASK@VARIANT for one variant")
-      ->required()
+                   "subject, TASK@VARIANT for one variant; FILE.json for a\n"
+                   "task or suite of your own")
       ->type_name("LIST");
+  verb->add_option("--text", evaluation.texts,
+                   "Bits per byte and loss of your own text: JSON lines with\n"
+                   "\"text\" (and \"domain\"), a text file, or a folder of them;\n"
+                   "each domain gets a row; repeat for several")
+      ->type_name("PATH")
+      ->allow_extra_args(false);
   verb->add_option("--variant", evaluation.variants,
                    "ds, lmeval, ...; comma-separated for several (prompts\n"
                    "that variants share are computed once)")
@@ -164,7 +178,12 @@ void add_run(CLI::App& app, Session&) {
   verb->add_option("--seed", evaluation.seed, "Of hash order, sampling and samples");
   verb->add_option("--tasks-dir", evaluation.task_directories, "Folder with task files of your own")
       ->type_name("DIR");
-  verb->add_flag("--strict", evaluation.strict, "Data that differ from the official counts are errors");
+  verb->add_flag("--strict", evaluation.strict,
+                 "Data that differ from the official counts, and missing\n"
+                 "files of a suite's tasks, are errors");
+  verb->add_flag("--skip-missing", evaluation.skip_missing,
+                 "Leave out tasks whose files are missing (a suite's are\n"
+                 "left out, and named, in any case)");
   verb->add_flag("--no-gold-answers", options->no_gold,
                  "Do not score the reference answers of generative tasks");
   verb->add_option("--name", evaluation.label, "Label of the run; default: the folder's name")
@@ -177,11 +196,16 @@ void add_run(CLI::App& app, Session&) {
   set_examples(*verb, {"assay run --model DIR --tasks mmlu,hellaswag --data ~/benchmarks",
                        "assay run --model DIR --tasks gsm8k --limit 100 --shots 4 --json",
                        "assay run --model DIR --tasks table3 --dry-run",
-                       "assay run --model A --model B --tasks smoke --data sample"});
+                       "assay run --model A --model B --tasks smoke --data sample",
+                       "assay run --model DIR --text held-out.jsonl --text notes/"});
   verb->callback([options] {
     std::string line = "assay run";
     for (const auto& model : options->models) line += " --model " + model;
-    line += " --tasks " + options->evaluation.tasks;
+    if (!options->evaluation.tasks.empty()) line += " --tasks " + options->evaluation.tasks;
+    for (const auto& text : options->evaluation.texts) line += " --text " + text;
+    if (options->evaluation.tasks.empty() && options->evaluation.texts.empty()) {
+      throw_usage("nothing to evaluate", "--tasks names benchmarks, --text your own text");
+    }
     options->evaluation.command_line = line;
     run(*options);
   });

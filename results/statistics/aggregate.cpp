@@ -191,10 +191,16 @@ Estimate macro_mean(std::span<const Observation> observations) {
   return estimate;
 }
 
-double finite_population_error(double standard_error, int64_t n, int64_t population) {
-  if (n < 0 || population < n || population == 0)
+Estimate of_finite_population(Estimate estimate, double drawn) {
+  if (!(drawn >= 0 && drawn <= 1))
     throw_internal("statistics: a sample larger than its population");
-  return standard_error * std::sqrt(1 - static_cast<double>(n) / static_cast<double>(population));
+  const double factor = std::sqrt(1 - drawn);
+  if (estimate.standard_error) *estimate.standard_error *= factor;
+  if (estimate.interval) {
+    estimate.interval->low = estimate.value - (estimate.value - estimate.interval->low) * factor;
+    estimate.interval->high = estimate.value + (estimate.interval->high - estimate.value) * factor;
+  }
+  return estimate;
 }
 
 double pass_at_k(int64_t samples, int64_t correct, int64_t k) {

@@ -220,9 +220,16 @@ TEST(PassAtK, IsTheUnbiasedEstimator) {
 }
 
 TEST(FinitePopulation, ShrinksToNothing) {
-  EXPECT_EQ(finite_population_error(0.1, 200, 200), 0);
-  EXPECT_DOUBLE_EQ(finite_population_error(0.1, 50, 200), 0.1 * std::sqrt(0.75));
-  EXPECT_THROW(finite_population_error(0.1, 300, 200), Error);
+  Estimate estimate;
+  estimate.value = 0.5;
+  estimate.standard_error = 0.1;
+  estimate.interval = Interval{0.3, 0.6};
+  const Estimate quarter = of_finite_population(estimate, 0.25);
+  EXPECT_DOUBLE_EQ(*quarter.standard_error, 0.1 * std::sqrt(0.75));
+  EXPECT_DOUBLE_EQ(quarter.interval->low, 0.5 - 0.2 * std::sqrt(0.75));
+  EXPECT_DOUBLE_EQ(quarter.interval->high, 0.5 + 0.1 * std::sqrt(0.75));
+  EXPECT_EQ(*of_finite_population(estimate, 1).standard_error, 0);
+  EXPECT_THROW(of_finite_population(estimate, 1.5), Error);
 }
 
 }  // namespace
