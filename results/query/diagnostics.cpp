@@ -15,7 +15,7 @@ constexpr double kSigmas = 3;         // and in standard errors of that share
 
 std::string percent(int64_t count, int64_t of) {
   const double share = 100 * static_cast<double>(count) / static_cast<double>(of);
-  return fixed_text(share, share < 10 && count < of ? 1 : 0) + " %";
+  return fixed_text(share, count > 0 && share < 10 ? 1 : 0) + " %";
 }
 
 bool is_letter(const std::string& text) {
