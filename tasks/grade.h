@@ -12,7 +12,8 @@ struct Grade {
   // generate: em, f1, contains, pass@1 ... ; rolling: bits_per_byte. 0/1 metrics are exactly 0
   // or 1.
   std::map<std::string, double> metrics;
-  std::string primary;  // the name of the headline metric; always a key of `metrics` without error
+  // The name of the headline metric: a key of `metrics` unless there is an error or the text is empty.
+  std::string primary;
   double weight = 1;    // in means: bytes for bits per byte, else 1
   std::map<std::string, double> weights;  // of metrics that have another: tokens for the loss
 

@@ -206,6 +206,7 @@ Grade Task::grade(size_t i, const Outputs& outputs) const {
         grade.error = "a log-probability is not finite";
         break;
       }
+      if (bytes == 0) return grade;  // an empty text contributes nothing (task-specs 1.9)
       grade.weight = static_cast<double>(bytes);
       grade.metrics["bits_per_byte"] = bits_per_byte(-outputs.rolling->nll, bytes);
       grade.gold_bpb = grade.metrics["bits_per_byte"];

@@ -184,8 +184,10 @@ void Collector::grade(int task, int index) {
     }
     if (run.task.shots() > 0) flag("shots_dropped", item.shots_dropped);
     if (run.task.kind() != tasks::RequestKind::rolling) flag("boundary_merge", grade.boundary_merge);
-    run.metric_sum += grade.weight * grade.metrics.at(grade.primary);
-    run.metric_weight += grade.weight;
+    if (const auto value = grade.metrics.find(grade.primary); value != grade.metrics.end()) {
+      run.metric_sum += grade.weight * value->second;
+      run.metric_weight += grade.weight;
+    }
   } else {
     ++run.errors;
   }

@@ -53,9 +53,10 @@ Estimate micro_mean(std::span<const Observation> observations);
 
 // The unweighted mean of K group means (the groups are given, not drawn). Standard error:
 // sqrt(sum_k se_k^2) / K, se_k from the group's documents: clustered inside the group where it
-// holds several clusters, independent where it is one. If clusters reach across groups, by
-// linearisation over clusters. Student with Satterthwaite's degrees of freedom. One group: its
-// micro mean.
+// holds several clusters, independent where it is one; where some group has one document only, from
+// the spread of the group means. If clusters reach across groups, by linearisation over clusters.
+// Student with Satterthwaite's degrees of freedom; Wilson for 0/1 values without any spread. One
+// group: its micro mean.
 Estimate macro_mean(std::span<const Observation> observations);
 
 // The estimate of a mean as one of the score of a finite split of which the share `drawn` (0 to 1)

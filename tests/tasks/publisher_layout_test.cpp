@@ -62,6 +62,9 @@ TEST(PublisherLayout, PileTest) {
   EXPECT_NEAR(grade.metrics.at("loss"), 2 * 0.6931471805599453, 1e-12);
   EXPECT_EQ(grade.weight, 26);
   EXPECT_EQ(grade.weights.at("loss"), 13);
+  outputs.rolling = RollingScore{};
+  const Grade empty = task.grade(2, outputs);
+  EXPECT_TRUE(empty.metrics.empty() && empty.error.empty());
 }
 
 TEST(PublisherLayout, CluewscOfFewClue) {
