@@ -49,6 +49,7 @@ IdentityOptions identity_of(const results::EvaluationSummary& evaluation) {
   options.limit = evaluation.identity.limit;
   options.limit_first = settings.root().boolean_or("limit_first", false);
   options.gold_answers = settings.root().boolean_or("gold_answers", true);
+  options.token_healing = settings.root().boolean_or("token_healing", false);
   options.sandbox_level = evaluation.identity.sandbox_level;
   return options;
 }
