@@ -46,4 +46,10 @@ void read_agieval_prompts(std::string_view text, const std::string& where, const
 // `page` (the text from the heading on) and `title`.
 void read_wikitext_pages(std::string_view text, const std::string& where, const RecordSink& sink);
 
+// "humaneval-lines": single-line infilling made from HumanEval's own file as its authors' set of that
+// name was: every line of a reference solution that is not blank is a hole once. Members of the
+// publisher's set: `task_id`, `entry_point`, `prompt` (all before the line), `suffix` (all after it,
+// with the newline), `canonical_solution` (the line), `test`.
+void read_humaneval_lines(std::string_view text, const std::string& where, const RecordSink& sink);
+
 }  // namespace assay::datasets

@@ -29,7 +29,7 @@ const SplitLayout& layout_of(const DatasetSpec& spec, std::string_view split) {
 bool has_group_files(const SplitLayout& split) {
   for (const auto& alternatives : split.files) {
     for (const FilePattern& file : alternatives) {
-      if (file.pattern.find("{group}") != std::string::npos) return true;
+      if (file.pattern.find("{group") != std::string::npos) return true;
     }
   }
   return split.records.find("{group}") != std::string::npos || split.format == "agieval-prompts";
@@ -37,8 +37,8 @@ bool has_group_files(const SplitLayout& split) {
 
 [[noreturn]] void fail_missing(const DatasetSpec& spec, const fs::path& root,
                                const std::string& path) {
-  throw_bad_input("data file is missing", path,
-                  "fetch it with: assay data fetch " + spec.task() + " --data " + root.string());
+  throw MissingData(ErrorKind::bad_input, "data file is missing", path,
+                    "fetch it with: assay data fetch " + spec.task() + " --data " + root.string());
 }
 
 bool in_range(const FieldValue& value, const Condition& condition) {

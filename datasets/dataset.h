@@ -13,7 +13,8 @@
 // Keys of "data". Those marked * may stand at the top (for all splits) or inside one split.
 //   format*        "csv", "jsonl", "json" or "text" (one document a file, field "text")
 //   files*         where, below the data root: one pattern or a list of patterns that are read one
-//                  after the other. {split} and {group} are filled in, "*" matches inside one name
+//                  after the other. {split} and {group} are filled in ({group-}: the group with
+//                  hyphens for underscores), "*" matches inside one name
 //                  (matches in numeric order: 2.txt before 10.txt). A list inside the list gives
 //                  alternatives: the first that exists is read; a pattern may be written
 //                  {"file": pattern, "format": its own}. Names ending in .gz are
@@ -61,9 +62,17 @@
 #include <variant>
 #include <vector>
 
+#include "base/error.h"
 #include "base/json.h"
 
 namespace assay::datasets {
+
+// A publisher's file that is not there: the one fault of a data root that a caller may choose to
+// live with, by leaving the task out.
+class MissingData : public Error {
+ public:
+  using Error::Error;
+};
 
 // A field as the publisher gives it. Lists are options, answers, test cases; null is monostate;
 // anything nested deeper is its compact JSON text.

@@ -25,6 +25,9 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 std::string fill_pattern(std::string pattern, std::string_view split, std::string_view group) {
   replace_all(pattern, "{split}", split);
   replace_all(pattern, "{group}", group);
+  std::string hyphens(group);
+  std::replace(hyphens.begin(), hyphens.end(), '_', '-');
+  replace_all(pattern, "{group-}", hyphens);
   return pattern;
 }
 

@@ -22,7 +22,7 @@ struct Located {
   }
 };
 
-// {split} and {group} filled in.
+// {split} and {group} filled in; {group-} is the group with hyphens for underscores.
 std::string fill_pattern(std::string pattern, std::string_view split, std::string_view group);
 // Whether `name` matches `pattern`, whose "*" stands for anything within one path component.
 bool matches(std::string_view pattern, std::string_view name);

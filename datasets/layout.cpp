@@ -27,8 +27,8 @@ void check_keys(json::Value object, const std::vector<std::string_view>& known) 
 }
 
 void check_format(json::Value value) {
-  constexpr std::array<std::string_view, 6> kFormats = {
-      "csv", "jsonl", "json", "text", "agieval-prompts", "wikitext-pages"};
+  constexpr std::array<std::string_view, 7> kFormats = {
+      "csv", "jsonl", "json", "text", "agieval-prompts", "wikitext-pages", "humaneval-lines"};
   if (std::find(kFormats.begin(), kFormats.end(), value.string()) == kFormats.end()) {
     value.fail("unknown format \"" + std::string(value.string()) + "\"");
   }

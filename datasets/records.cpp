@@ -92,6 +92,8 @@ void for_each_record(std::string_view text, const std::string& where, const std:
     });
   } else if (format == "agieval-prompts") {
     read_agieval_prompts(text, where, group, sink);
+  } else if (format == "humaneval-lines") {
+    read_humaneval_lines(text, where, sink);
   } else if (format == "wikitext-pages") {
     read_wikitext_pages(text, where, sink);
   } else {

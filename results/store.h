@@ -101,6 +101,10 @@ class Store {
   void put_option(EvaluationId evaluation, const OptionRecord& option);
   void put_generation(EvaluationId evaluation, const GenerationRecord& generation);
   void put_execution(EvaluationId evaluation, const ExecutionRecord& execution);
+  // Copies what a model answered - items, options, generations - into an evaluation of its own, which
+  // can then be graded anew; with `executions` the verdicts of programs as well. Rows that `to` has
+  // already stay. The copies share their texts with the originals.
+  void copy_outputs(EvaluationId from, EvaluationId to, bool executions);
   // Completes the document.
   void put_grade(EvaluationId evaluation, const GradeRecord& grade);
   void add_expert_load(EvaluationId evaluation, const ExpertLoadRecord& load);

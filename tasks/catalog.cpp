@@ -162,6 +162,7 @@ void Catalog::State::rebuild() {
 
 Catalog::Catalog() : state_(std::make_unique<State>()) {
   for (size_t i = 0; embedded_name(i).data(); ++i) {
+    if (!embedded_name(i).ends_with(".json")) continue;
     state_->add_file(embedded_file(embedded_name(i)), "built-in " + std::string(embedded_name(i)));
   }
   state_->rebuild();
@@ -197,6 +198,16 @@ void Catalog::add_directory(const fs::path& directory) {
     if (entry == state_->entries.end()) continue;
     for (const VariantInfo& variant : entry->second.info.variants) file(name, variant.name);
   }
+}
+
+std::string Catalog::add_file(const fs::path& path) {
+  const json::Document document = json::Document::load(path);
+  std::string name = state_->add_file(document.root().dump(), path.string());
+  state_->rebuild();
+  if (auto entry = state_->entries.find(name); entry != state_->entries.end() && document.root().has("task")) {
+    for (const VariantInfo& variant : entry->second.info.variants) file(name, variant.name);
+  }
+  return name;
 }
 
 std::vector<TaskInfo> Catalog::tasks() const {
@@ -258,6 +269,7 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list,
     }
     for (TaskChoice member : suite->tasks) {
       if (!choice.variant.empty()) member.variant = choice.variant;
+      member.suite = suite->name;
       add(std::move(member));
     }
   }

@@ -38,7 +38,12 @@ struct TaskInfo {
 struct TaskChoice {
   std::string task, variant, group;
   int shots = -1;
-  bool operator==(const TaskChoice&) const = default;
+  std::string corpus = {};  // path of text of the user's own, for the task `text`
+  std::string suite = {};  // whose member it is; "" where the user named the task
+  bool operator==(const TaskChoice& other) const {  // whoever named it
+    return task == other.task && variant == other.variant && group == other.group &&
+           shots == other.shots && corpus == other.corpus;
+  }
 };
 
 struct SuiteInfo {
@@ -59,6 +64,9 @@ class Catalog {
   // Adds every *.json below `directory`: objects with "task" are tasks, with "suite" suites. A name
   // that exists already replaces the built-in one; twice in one directory is an error.
   void add_directory(const std::filesystem::path& directory);
+
+  // Adds the one task or suite file at `path` and returns its name.
+  std::string add_file(const std::filesystem::path& path);
 
   std::vector<TaskInfo> tasks() const;  // in the order of the base-model table, then by name
   std::vector<SuiteInfo> suites() const;

@@ -122,6 +122,12 @@ ExemplarPool::ExemplarPool(const ShotsRule& asked, int k, const std::string& tas
   if (rule_->fallback && std::filesystem::exists(root / "assay-data.json")) {
     rule_ = rule_->fallback.get();
   }
+  if (k_ > 0 && rule_->missing && !spec.has_split(root, rule_->from) &&
+      spec.has_split(root, rule_->missing->from)) {
+    warnings_.push_back(task + ": the files of split " + rule_->from + " are not here, exemplars come from " +
+                        rule_->missing->from + "; not comparable with scores that use " + rule_->from);
+    rule_ = rule_->missing.get();
+  }
   Sha256 digest;
   digest.update_field(rule_->digest).update_field(std::to_string(k_));
   if (k_ > 0 && rule_->pick == Pick::none) {
@@ -175,6 +181,12 @@ void ExemplarPool::order(Candidates& candidates, const std::string& task, uint64
     for (auto* document : candidates) positions.push_back(document->source_index);
     Candidates ordered;
     for (size_t i : hash_order(task, seed, positions)) ordered.push_back(candidates[i]);
+    // Rows that the rule names come first, in its order.
+    for (auto row = rule_->rows.rbegin(); row != rule_->rows.rend(); ++row) {
+      auto it = std::find_if(ordered.begin(), ordered.end(),
+                             [&](auto* document) { return document->source_index == *row; });
+      if (it != ordered.end()) std::rotate(ordered.begin(), it, it + 1);
+    }
     candidates = std::move(ordered);
   }
 }

@@ -60,6 +60,7 @@ class ExemplarPool {
   // Over the rule and the content of what may be chosen.
   const std::string& digest() const { return digest_; }
   const std::vector<datasets::SourceFile>& sources() const { return sources_; }
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   using Candidates = std::vector<const datasets::Document*>;
@@ -74,6 +75,7 @@ class ExemplarPool {
   std::map<std::string, Candidates> by_key_;  // group and `within`, or cluster
   std::vector<std::vector<uint32_t>> draws_;  // random: per scored document
   std::vector<datasets::SourceFile> sources_;
+  std::vector<std::string> warnings_;
   std::string digest_;
 };
 

@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "tasks/answers/latex.h"
 #include "tasks/answers/normalise.h"
+#include "tasks/embedded.h"
 #include "tasks/template.h"
 
 namespace assay::tasks {
@@ -157,6 +160,21 @@ std::string with_question_mark(std::string_view text, const std::string&) {
 }
 
 using S = std::string;
+// "anatomy" -> "Other": the four categories of MMLU's authors, as its task file lists them; "" for a
+// subject that it lacks.
+std::string mmlu_category(std::string_view subject, const std::string&) {
+  static const std::map<std::string, std::string, std::less<>> kCategories = [] {
+    std::map<std::string, std::string, std::less<>> out;
+    const json::Document file = json::Document::parse(embedded_file("mmlu.json"), "mmlu.json");
+    file.root().at("data").at("groups").for_each_element([&](json::Value group) {
+      out[std::string(group[0].string())] = std::string(group[2].string());
+    });
+    return out;
+  }();
+  const auto found = kCategories.find(subject);
+  return found == kCategories.end() ? std::string() : found->second;
+}
+
 using V = std::string_view;
 
 constexpr std::array kFilters = std::to_array<Filter::Entry>({
@@ -195,6 +213,7 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
        return at == V::npos ? S() : S(t.substr(at + marker.size()));
      }},
     {"append", true, [](V t, const S& tail) { return S(t) + tail; }},
+    {"mmlu_category", false, mmlu_category},
     {"option_letter", false, option_letter_of},
     {"redux_letter", false, redux_letter},
     {"last_boxed", false, [](V t, const S&) { return answers::last_boxed(t).value_or(""); }},

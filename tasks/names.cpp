@@ -39,6 +39,15 @@ std::string_view verdict_name(Verdict verdict) {
   return "";
 }
 
+std::optional<Verdict> find_verdict(std::string_view name) {
+  for (const Verdict verdict :
+       {Verdict::pass, Verdict::fail_assert, Verdict::fail_exception, Verdict::syntax_error,
+        Verdict::timeout, Verdict::oom, Verdict::sandbox_error}) {
+    if (verdict_name(verdict) == name) return verdict;
+  }
+  return std::nullopt;
+}
+
 std::string_view program_kind_name(ProgramKind kind) {
   switch (kind) {
     case ProgramKind::asserts:

@@ -38,6 +38,7 @@ enum class Verdict {
   sandbox_error,
 };
 std::string_view verdict_name(Verdict verdict);
+std::optional<Verdict> find_verdict(std::string_view name);  // as verdict_name() writes it
 
 struct Execution {
   Verdict verdict = Verdict::sandbox_error;

@@ -54,6 +54,9 @@ struct Prompt {
 
   // choice, generate: the context. rolling: the text. partial: contexts[0].
   std::string context;
+  // Fill-in-the-middle: the text after the hole, `context` being the text before it. The run puts the
+  // tokenizer's own tokens around them.
+  std::optional<std::string> suffix;
   std::vector<std::string> contexts;  // partial: one per option; else empty
   std::vector<Option> options;        // choice, partial (all with the same continuation)
   // choice with an unconditional pass: the context of U; "" is a real value (BOS alone).

@@ -51,7 +51,7 @@ std::vector<std::string> metric_names(const TaskFile& file) {
     if (file.choice.uncond) names.emplace_back("acc.uncond");
     if (file.choice.whole) names.emplace_back("acc.whole");
   } else if (file.kind == RequestKind::rolling) {
-    names = {"bits_per_byte"};
+    names = {"bits_per_byte", "loss"};
   } else {
     if (file.execution) names.emplace_back("pass@1");
     for (const TextMetric& metric : file.metrics) names.push_back(metric.name);
@@ -86,11 +86,20 @@ Task Task::open(const Catalog& catalog, const Selection& selection) {
   const TaskFile& file = *state.file;
   state.metrics = metric_names(file);
   state.max_len = selection.max_len.value_or(file.max_len);
-  check_group(selection, *file.data, file.split);
-
   std::optional<std::string> group;
   if (!selection.group.empty()) group = selection.group;
-  state.scored = datasets::load_split(*file.data, selection.data_root, file.split, group);
+  if (selection.corpus) {
+    state.scored = *selection.corpus;
+    state.info.title = "Text " + selection.corpus_name + (group ? ": " + *group : "");
+    if (group) std::erase_if(state.scored.documents, [&](const Document& d) { return d.group != *group; });
+  } else if (file.haystack) {
+    constexpr int64_t kUnknownContext = 4096;  // no checkpoint has said how long its context is
+    state.scored = haystack_documents(*file.haystack,
+                                      state.max_len > 0 ? state.max_len : kUnknownContext, file.name);
+  } else {
+    check_group(selection, *file.data, file.split);
+    state.scored = datasets::load_split(*file.data, selection.data_root, file.split, group);
+  }
   state.warnings = state.scored.warnings;
   state.sources = state.scored.files;
   for (const JoinedField& field : file.joined) {
@@ -125,6 +134,7 @@ Task Task::open(const Catalog& catalog, const Selection& selection) {
       std::make_unique<ExemplarPool>(file.shots, k, file.name, selection.seed, *file.data,
                                      selection.data_root, group, file.split, documents);
   for (const auto& source : state.exemplars->sources()) state.sources.push_back(source);
+  for (const auto& warning : state.exemplars->warnings()) state.warnings.push_back(warning);
 
   std::map<std::string, int64_t> next;
   std::vector<size_t> candidates;
@@ -145,6 +155,8 @@ const TaskInfo& Task::info() const { return state_->info; }
 const std::string& Task::name() const { return state_->file->name; }
 const std::string& Task::variant() const { return state_->file->variant; }
 const std::string& Task::split() const { return state_->file->split; }
+const std::string& Task::group() const { return state_->selection.group; }
+const std::string& Task::corpus() const { return state_->selection.corpus_name; }
 int Task::shots() const { return state_->exemplars->k(); }
 int64_t Task::max_len() const { return state_->max_len; }
 RequestKind Task::kind() const { return state_->file->kind; }

@@ -32,6 +32,9 @@ struct Selection {
   std::string variant = {};  // "" = the task's default
   std::string group = {};    // one subject; "" = all
   std::filesystem::path data_root = {};
+  // Instead of the data root's files: text of the user's own (datasets/corpus.h), called `corpus_name`.
+  std::shared_ptr<const datasets::Split> corpus = {};
+  std::string corpus_name = {};
   std::optional<int> shots = {};        // instead of the task's number
   std::optional<int64_t> max_len = {};  // tokens, instead of the task's context budget
   int64_t limit = 0;                    // most documents; 0 = all
@@ -58,6 +61,8 @@ class Task {
   const std::string& name() const;     // "mmlu"
   const std::string& variant() const;  // "ds"
   const std::string& split() const;    // of the scored documents
+  const std::string& group() const;    // the one that was selected, "" = all
+  const std::string& corpus() const;   // name of the user's own text, "" = the data root's files
   int shots() const;                   // asked for
   int64_t max_len() const;             // context budget in tokens; 0 = the model's own maximum
   RequestKind kind() const;

@@ -125,6 +125,9 @@ ShotsRule read_shots(json::Value value) {
   if (json::Value fallback = keys.optional("fallback"); fallback.exists()) {
     rule.fallback = std::make_shared<const ShotsRule>(read_shots(fallback));
   }
+  if (json::Value missing = keys.optional("missing"); missing.exists()) {
+    rule.missing = std::make_shared<const ShotsRule>(read_shots(missing));
+  }
   keys.finish();
   rule.digest = sha256_hex(value.dump(true));
   using Pick = ShotsRule::Pick;
@@ -241,7 +244,11 @@ void read_generation(json::Value value, TaskFile& file) {
         [&](json::Value text) { file.stop.emplace_back(text.string(), text.where()); });
   }
   GenerationRule& rule = file.generation;
-  rule.max_new_tokens = static_cast<int>(keys.integer("max_new_tokens", 256));
+  if (json::Value tokens = keys.optional("max_new_tokens"); tokens.exists() && tokens.is_string()) {
+    file.new_tokens = Template(tokens.string(), tokens.where());
+  } else {
+    rule.max_new_tokens = static_cast<int>(keys.integer("max_new_tokens", 256));
+  }
   rule.temperature = keys.number("temperature", 0);
   rule.top_p = keys.number("top_p", 1);
   rule.samples = static_cast<int>(keys.integer("samples", 1));
@@ -301,6 +308,8 @@ void check(const TaskFile& file, json::Value root) {
       need(!file.choice.continuation.empty(), "a partial task needs \"continuation\"");
       break;
     case RequestKind::generate:
+      need(!file.suffix || file.shots.pick == ShotsRule::Pick::none,
+           "\"suffix\" (fill-in-the-middle) takes no exemplars");
       need(!file.metrics.empty() || file.execution.has_value(),
            "a generate task needs \"metrics\" or \"execute\"");
       break;
@@ -331,7 +340,15 @@ std::shared_ptr<const TaskFile> parse_task_file(json::Document merged, const std
     keys.optional(key);
   }
   file->card = read_card(keys.optional("card"));
-  file->data = datasets::DatasetSpec::parse(keys.required("data"), file->name);
+  if (json::Value haystack = keys.optional("haystack"); haystack.exists()) {
+    file->haystack = read_haystack(haystack);
+    file->needle = Template(keys.required("needle").string(), keys.where("needle"));
+    const json::Document nothing =
+        json::Document::parse(R"({"splits": {"test": {"files": "made by the program"}}})", file->where);
+    file->data = datasets::DatasetSpec::parse(nothing.root(), file->name);
+  } else {
+    file->data = datasets::DatasetSpec::parse(keys.required("data"), file->name);
+  }
   file->split = std::string(keys.required("split").string());
   file->fields = read_fields(keys.optional("fields"));
   if (json::Value joined = keys.optional("join_split"); joined.exists()) {
@@ -367,6 +384,7 @@ std::shared_ptr<const TaskFile> parse_task_file(json::Document merged, const std
   file->description = template_of(keys, "description");
   file->query = template_of(keys, "query");
   file->answer = template_of(keys, "answer");
+  if (keys.optional("suffix").exists()) file->suffix = template_of(keys, "suffix");
   if (keys.optional("shot").exists()) file->shot = template_of(keys, "shot");
   file->separator = keys.text("separator", "\n\n");
   file->lead_space = keys.boolean("lead_space", true);

@@ -16,6 +16,7 @@
 #include "tasks/answers/extract.h"
 #include "tasks/answers/scorers.h"
 #include "tasks/catalog.h"
+#include "tasks/haystack.h"
 #include "tasks/program.h"
 #include "tasks/prompt.h"
 #include "tasks/template.h"
@@ -62,6 +63,8 @@ struct ShotsRule {
   int extra = 0;                // random: draw k + extra, then drop rows equal to the document
   uint32_t seed = 1234;         // random
   std::shared_ptr<const ShotsRule> fallback;  // for data roots that are another collection
+  // For data roots without the files of `from`: a rule over another split, with a warning.
+  std::shared_ptr<const ShotsRule> missing;
   std::string digest;                         // of the rule's JSON
 };
 
@@ -103,6 +106,8 @@ class TaskFile {
 
   std::shared_ptr<const json::Document> source;  // the merged JSON
   std::optional<datasets::DatasetSpec> data;
+  std::optional<HaystackRule> haystack;  // documents made by the program instead of `data`
+  Template needle;                       // haystack: the sentence that is placed in the text
   std::string split;
   std::vector<DerivedField> fields;
   std::vector<JoinedField> joined;
@@ -114,6 +119,7 @@ class TaskFile {
 
   RequestKind kind = RequestKind::choice;
   Template description, query, answer;
+  std::optional<Template> suffix;  // fill-in-the-middle: the text after the hole
   std::optional<Template> shot;  // instead of query + lead space + answer
   std::string separator = "\n\n";
   bool lead_space = true;
@@ -125,6 +131,7 @@ class TaskFile {
   GoldRule gold;
   std::vector<Template> contexts;  // partial: one per option
   std::vector<Template> stop;
+  std::optional<Template> new_tokens;  // instead of generation.max_new_tokens: differs by document
   GenerationRule generation;
   std::vector<TextMetric> metrics;
   std::optional<ExecutionRule> execution;

@@ -191,6 +191,10 @@ Grade Task::grade(size_t i, const Outputs& outputs) const {
         Option gold = s.gold_answer(fields);
         if (std::isfinite(outputs.gold_answer->logprob) && gold.bytes > 0) {
           grade.gold_bpb = bits_per_byte(outputs.gold_answer->logprob, gold.bytes);
+          grade.p_correct = std::exp(outputs.gold_answer->logprob);
+          if (file.generation.temperature == 0) {
+            grade.margin = outputs.gold_answer->logprob - outputs.generations.front().logprob;
+          }
         }
         grade.boundary_merge |= outputs.gold_answer->boundary_merge;
       }
@@ -202,9 +206,16 @@ Grade Task::grade(size_t i, const Outputs& outputs) const {
         grade.error = "a log-probability is not finite";
         break;
       }
+      if (bytes == 0) return grade;  // an empty text contributes nothing (task-specs 1.9)
       grade.weight = static_cast<double>(bytes);
       grade.metrics["bits_per_byte"] = bits_per_byte(-outputs.rolling->nll, bytes);
       grade.gold_bpb = grade.metrics["bits_per_byte"];
+      // The loss people train on: nats a token, averaged over tokens.
+      const auto tokens = static_cast<double>(outputs.rolling->tokens);
+      if (tokens > 0) {
+        grade.metrics["loss"] = outputs.rolling->nll / tokens;
+        grade.weights["loss"] = tokens;
+      }
       break;
     }
   }

@@ -1,5 +1,6 @@
 // Prompts: templates filled in, exemplars chosen and, where tokens are too many, dropped.
 #include <algorithm>
+#include <charconv>
 
 #include "base/error.h"
 #include "base/utf8.h"
@@ -91,6 +92,17 @@ void cut_query(const Fitter& fitter, const std::string& beginning, std::string& 
 }
 
 }  // namespace
+
+static int whole_number(const Template& rule, const Fields& fields) {
+  const std::string text = rule.render(fields);
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1) {
+    throw_bad_input("max_new_tokens is '" + text + "', not a positive number",
+                    std::string(fields.document_id()));
+  }
+  return value;
+}
 
 static std::vector<std::string> split_text(const std::string& text, const std::string& at) {
   std::vector<std::string> pieces;
@@ -240,6 +252,22 @@ std::string Task::State::shot(const Exemplar& exemplar) const {
   return file->query.render(fields) + (file->lead_space ? " " : "") + answer(fields);
 }
 
+// Fills the text so that prompt and answer take at most `length` tokens; without a counter, by a rough
+// guess at English prose.
+void Task::State::add_haystack(Fields& fields, const TokenCounter& count) const {
+  constexpr double kBytesPerToken = 4.5;
+  const int64_t budget = fields.integer("length") - file->generation.max_new_tokens;
+  const auto fits = [&](const std::string& text) {
+    fields.set("haystack", text);
+    const std::string prompt = file->description.render(fields) + file->query.render(fields);
+    const int64_t tokens =
+        count ? count(prompt) : static_cast<int64_t>(static_cast<double>(prompt.size()) / kBytesPerToken);
+    return tokens <= budget;
+  };
+  fields.set("haystack", fill_haystack(*file->haystack, fields.integer("repeat"),
+                                       fields.integer("depth"), file->needle.render(fields), fits));
+}
+
 // The first k candidates that are not the document itself in other clothes.
 std::vector<Exemplar> Task::State::exemplars_for(size_t i, const Fields& fields) const {
   std::vector<Exemplar> chosen;
@@ -286,6 +314,8 @@ Prompt Task::prompt(size_t i, const TokenCounter& count) const {
   prompt.kind = file.kind;
   prompt.too_long = file.too_long;
 
+  if (file.haystack) s.add_haystack(fields, count);
+
   Pieces pieces;
   pieces.description = file.description.render(fields);
   pieces.separator = file.separator;
@@ -329,7 +359,9 @@ Prompt Task::prompt(size_t i, const TokenCounter& count) const {
     if (file.kind == RequestKind::generate) {
       prompt.generation = file.generation;
       for (const Template& stop : file.stop) prompt.generation.stop.push_back(stop.render(fields));
+      if (file.new_tokens) prompt.generation.max_new_tokens = whole_number(*file.new_tokens, fields);
       prompt.gold_answer = s.gold_answer(fields);
+      if (file.suffix) prompt.suffix = file.suffix->render(fields);
       budget -= prompt.generation.max_new_tokens;
     }
   }

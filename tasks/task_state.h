@@ -52,6 +52,7 @@ struct Task::State {
   std::string answer(const Fields& fields) const;
   Option gold_answer(const Fields& fields) const;
   std::string shot(const Exemplar& exemplar) const;
+  void add_haystack(Fields& fields, const TokenCounter& count) const;
   std::vector<Exemplar> exemplars_for(size_t i, const Fields& fields) const;
 };
 

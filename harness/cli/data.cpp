@@ -44,7 +44,11 @@ std::vector<datasets::DatasetSpec> asked_specs(const Options& options) {
     }
   }
   std::vector<datasets::DatasetSpec> specs;
-  for (const std::string& name : names) specs.push_back(catalog.file(name, "")->data.value());
+  for (const std::string& name : names) {
+    const auto file = catalog.file(name, "");
+    if (!file->haystack) specs.push_back(file->data.value());
+  }
+  if (specs.empty()) throw_usage("the documents of " + options.tasks + " are made by the program");
   return specs;
 }
 

@@ -2,11 +2,15 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/error.h"
 #include "harness/cli/data_root.h"
 
 namespace assay::harness {
 
 EvaluationOptions EvaluationFlags::options() const {
+  if (evaluation.tasks.empty() && evaluation.texts.empty()) {
+    throw_usage("nothing to evaluate", "--tasks names benchmarks, --text your own text");
+  }
   EvaluationOptions all = evaluation;
   all.data = data_root(data);
   all.store = store;
@@ -20,9 +24,15 @@ EvaluationOptions EvaluationFlags::options() const {
 void add_evaluation_flags(CLI::App& verb, EvaluationFlags& flags) {
   verb.add_option("--tasks", flags.evaluation.tasks,
                   "Tasks and suites, comma-separated; TASK:SUBJECT for one\n"
-                  "subject, TASK@VARIANT for one variant")
-      ->required()
+                  "subject, TASK@VARIANT for one variant; FILE.json for a\n"
+                  "task or suite of your own")
       ->type_name("LIST");
+  verb.add_option("--text", flags.evaluation.texts,
+                  "Bits per byte and loss of your own text: JSON lines with\n"
+                  "\"text\" (and \"domain\"), a text file, or a folder of them;\n"
+                  "each domain gets a row; repeat for several")
+      ->type_name("PATH")
+      ->allow_extra_args(false);
   verb.add_option("--variant", flags.evaluation.variants,
                   "ds, lmeval, ...; comma-separated for several (prompts\n"
                   "that variants share are computed once)")
@@ -57,7 +67,11 @@ void add_evaluation_flags(CLI::App& verb, EvaluationFlags& flags) {
                   "Folder with task files of your own")
       ->type_name("DIR");
   verb.add_flag("--strict", flags.evaluation.strict,
-                "Data that differ from the official counts are errors");
+                "Data that differ from the official counts, and missing\n"
+                "files of a suite's tasks, are errors");
+  verb.add_flag("--skip-missing", flags.evaluation.skip_missing,
+                "Leave out tasks whose files are missing (a suite's are\n"
+                "left out, and named, in any case)");
   verb.add_flag("--no-gold-answers", flags.no_gold,
                 "Do not score the reference answers of generative tasks");
   verb.add_option("--tokens-per-step", flags.evaluation.tokens_per_step,

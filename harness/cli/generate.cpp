@@ -9,6 +9,7 @@
 #include "harness/cli/id_lists.h"
 #include "harness/cli/ordered_lines.h"
 #include "harness/cli/verbs.h"
+#include "harness/evaluation/tokens.h"
 #include "harness/terminal/summary.h"
 
 namespace assay::harness {
@@ -37,8 +38,12 @@ Line parse_line(const json::Value& in, size_t number, const engine::Engine& engi
   if (!text && prompt.is_string()) {
     prompt.fail("is text, but the checkpoint has no tokenizer.json", "give a list of token ids");
   }
-  line.prompt = prompt.is_string() ? engine::encode_prompt(engine.tokenizer(), prompt.string())
-                                   : read_ids(prompt, engine.capabilities().vocabulary_size);
+  if (const auto suffix = in.find("suffix"); suffix.exists() && !suffix.is_null()) {
+    line.prompt = encode_middle(engine.tokenizer(), prompt.string(), suffix.string());
+  } else {
+    line.prompt = prompt.is_string() ? engine::encode_prompt(engine.tokenizer(), prompt.string())
+                                     : read_ids(prompt, engine.capabilities().vocabulary_size);
+  }
   if (line.prompt.empty()) prompt.fail("has no tokens", "the tokenizer adds no begin token");
   engine::GenerateRequest& request = line.request;
   const int64_t max_tokens = in.integer_or("max_tokens", 256);
@@ -129,6 +134,11 @@ void add_generate(CLI::App& app, Session&) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("generate", "Text from prompts, as JSON lines (token ids alone\n"
                                          "where the checkpoint has no tokenizer)");
+  verb->description(
+      "Text from prompts, as JSON lines: {\"prompt\": text or token ids, \"max_tokens\",\n"
+      "\"stop\", \"temperature\", \"top_p\", \"seed\", \"id\"}; with \"suffix\" the text\n"
+      "between prompt and suffix (fill-in-the-middle). Token ids alone where the\n"
+      "checkpoint has no tokenizer.");
   verb->add_option("--model", options->model, "Checkpoint directory (Hugging Face layout)")
       ->required()
       ->type_name("DIR");
@@ -139,7 +149,8 @@ void add_generate(CLI::App& app, Session&) {
   set_examples(
       *verb,
       {R"(echo '{"prompt":"Q: 2+2?\nA:","max_tokens":8,"stop":["\n"]}' | assay generate --model DIR)",
-       R"(echo '{"prompt":"Once","temperature":0.8,"seed":7}' | assay generate --model DIR)"});
+       R"(echo '{"prompt":"Once","temperature":0.8,"seed":7}' | assay generate --model DIR)",
+       R"(echo '{"prompt":"def f(a):\n","suffix":"\n    return b"}' | assay generate --model DIR)"});
   verb->callback([options] { generate(*options); });
 }
 

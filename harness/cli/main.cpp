@@ -114,6 +114,7 @@ int run_command_line(int argc, char** argv) {
   Session session;
   add_run(app, session);
   add_watch(app, session);
+  add_rescore(app, session);
   add_show(app, session);
   add_compare(app, session);
   add_table(app, session);

@@ -79,6 +79,14 @@ std::string to_json(const std::vector<RunSummary>& summaries, const std::string&
       for (const auto& warning : task.warnings) out.value(warning);
       out.end_array().end_object();
     }
+    out.end_array().key("left_out").begin_array();
+    for (const SkippedTask& task : run.skipped) {
+      out.begin_object()
+          .member("task", task.task)
+          .member("variant", task.variant)
+          .member("reason", task.reason)
+          .end_object();
+    }
     out.end_array().end_object();
   }
   return out.end_array().end_object().take();
@@ -136,12 +144,15 @@ void add_run(CLI::App& app, Session&) {
   set_examples(*verb, {"assay run --model DIR --tasks mmlu,hellaswag --data ~/benchmarks",
                        "assay run --model DIR --tasks gsm8k --limit 100 --shots 4 --json",
                        "assay run --model DIR --tasks table3 --dry-run",
-                       "assay run --model A --model B --tasks smoke --data sample"});
+                       "assay run --model A --model B --tasks smoke --data sample",
+                       "assay run --model DIR --text held-out.jsonl --text notes/"});
   verb->callback([options] {
     std::string line = "assay run";
     for (const auto& model : options->models) line += " --model " + model;
-    line += " --tasks " + options->flags.evaluation.tasks;
-    options->flags.evaluation.command_line = line;
+    EvaluationOptions& evaluation = options->flags.evaluation;
+    if (!evaluation.tasks.empty()) line += " --tasks " + evaluation.tasks;
+    for (const auto& text : evaluation.texts) line += " --text " + text;
+    evaluation.command_line = line;
     run(*options);
   });
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "harness/cli/stored_runs.h"
 #include "harness/cli/verbs.h"
+#include "results/diagnostics.h"
 #include "results/experts.h"
 #include "results/scores.h"
 
@@ -36,7 +37,12 @@ void show(const Options& options) {
     std::cout << results::scores_json(store, runs) << '\n';
   } else if (options.runs.size() == 1) {
     if (options.store.format == "terminal") std::cout << results::run_card(runs.front()) << '\n';
-    options.store.print(results::run_table(store, runs.front(), options.show));
+    results::Table table = results::run_table(store, runs.front(), options.show);
+    for (std::string& line : results::diagnostic_lines(store, runs.front())) {
+      table.notes.push_back(std::move(line));
+    }
+    options.store.print(table);
+    if (options.store.format == "terminal") print_heat_maps(store, runs.front());
   } else {
     options.store.print(results::scores_table(store, runs));
   }

@@ -9,6 +9,7 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "results/heat_map.h"
 
 namespace assay::harness {
 
@@ -34,11 +35,25 @@ std::vector<results::RunSummary> StoreFlags::runs(const results::Store& opened,
   return out;
 }
 
+namespace {
+
+bool coloured_output() {
+  return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+}
+
+}  // namespace
+
+void print_heat_maps(const results::Store& store, const results::RunSummary& run) {
+  for (const results::HeatMap& map : results::heat_maps(store, run)) {
+    std::cout << '\n' << results::heat_map_text(map, output_width(), coloured_output());
+  }
+}
+
 void StoreFlags::print(const results::Table& table) const {
   const results::Format chosen = results::parse_format(format);
   results::TerminalOptions terminal;
   terminal.width = output_width();
-  terminal.color = ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  terminal.color = coloured_output();
   std::cout << results::render(table, chosen, terminal);
 }
 

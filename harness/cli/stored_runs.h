@@ -30,6 +30,9 @@ struct StoreFlags {
 
 void add_store_flags(CLI::App& verb, StoreFlags& flags, bool tables);
 
+// Grids of scores (needle in a haystack) to standard output, coloured on a terminal.
+void print_heat_maps(const results::Store& store, const results::RunSummary& run);
+
 // Columns of standard output's terminal, 80 elsewhere.
 size_t output_width();
 

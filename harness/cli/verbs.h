@@ -32,6 +32,7 @@ void for_each_stdin_line(const std::function<void(std::string_view line, size_t 
 size_t parse_bytes(std::string_view text);
 
 void add_run(CLI::App& app, Session& session);
+void add_rescore(CLI::App& app, Session& session);
 void add_score(CLI::App& app, Session& session);
 void add_generate(CLI::App& app, Session& session);
 void add_tokenize(CLI::App& app, Session& session);

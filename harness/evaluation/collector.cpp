@@ -140,7 +140,7 @@ void Collector::complete(int task, int index) {
   TaskRun& run = runs_[static_cast<size_t>(task)];
   Item& item = run.items[static_cast<size_t>(index)];
   if (item.pending > 0 || item.graded) return;
-  if (!run.task.executes()) return grade(task, index);
+  if (!run.task.executes() || item.verdicts_kept) return grade(task, index);
   std::vector<tasks::ProgramRequest> programs =
       run.task.programs(static_cast<size_t>(index), item.outputs.generations);
   item.outputs.executions.assign(programs.size(), {});
@@ -166,7 +166,8 @@ void Collector::grade(int task, int index) {
                                      : grade.extracted;
   if (grade.error.empty()) {
     for (const auto& [name, value] : grade.metrics) {
-      record.metrics.push_back({name, value, grade.weight});
+      const auto weight = grade.weights.find(name);
+      record.metrics.push_back({name, value, weight == grade.weights.end() ? grade.weight : weight->second});
     }
     const auto companion = [&](const char* name, const std::optional<double>& value) {
       if (value && !grade.metrics.contains(name)) record.metrics.push_back({name, *value, 1});
@@ -181,9 +182,12 @@ void Collector::grade(int task, int index) {
       flag("no_extract", grade.no_extract);
       flag("length_limited", grade.length_limited);
     }
-    if (grade.boundary_merge) flag("boundary_merge", true);
-    run.metric_sum += grade.weight * grade.metrics.at(grade.primary);
-    run.metric_weight += grade.weight;
+    if (run.task.shots() > 0) flag("shots_dropped", item.shots_dropped);
+    if (run.task.kind() != tasks::RequestKind::rolling) flag("boundary_merge", grade.boundary_merge);
+    if (const auto value = grade.metrics.find(grade.primary); value != grade.metrics.end()) {
+      run.metric_sum += grade.weight * value->second;
+      run.metric_weight += grade.weight;
+    }
   } else {
     ++run.errors;
   }

@@ -81,11 +81,8 @@ uint64_t DryRun::memory_bytes() const { return std::max(held(score), held(genera
 
 std::vector<DryRun> plan_evaluations(const std::vector<std::string>& models,
                                      const EvaluationOptions& options, ProgressDisplay& display) {
-  tasks::Catalog catalog;
-  for (const auto& directory : options.task_directories) catalog.add_directory(directory);
-  const std::vector<tasks::TaskChoice> choices = chosen_tasks(catalog, options);
-  const int64_t limit = options.limit > 0 ? options.limit : catalog.suite_limit(options.tasks);
-  TaskShelf shelf(catalog, choices, options, limit);
+  TaskShelf shelf(options);
+  for (const SkippedTask& task : shelf.leave_out_missing()) display.note(note_of(task));
   std::vector<DryRun> out;
   for (size_t k = 0; k < models.size(); ++k) {
     out.push_back(plan_model(models[k], k + 1, models.size(), shelf, options, display));

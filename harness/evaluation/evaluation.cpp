@@ -9,12 +9,12 @@
 #include <memory>
 #include <span>
 
-#include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/workers.h"
 #include "harness/evaluation/collector.h"
+#include "harness/evaluation/task_record.h"
 #include "harness/evaluation/task_run.h"
 #include "harness/evaluation/task_shelf.h"
 #include "harness/evaluation/training_progress.h"
@@ -94,85 +94,6 @@ results::ModelRecord model_record(const engine::CheckpointInfo& info,
       .end_object();
   record.details = details.take();
   return record;
-}
-
-std::string data_digest(const tasks::Task& task) {
-  Sha256 sha;
-  for (const auto& source : task.sources()) {
-    sha.update_field(source.path.filename().string()).update_field(source.sha256);
-  }
-  return sha.finish_hex();
-}
-
-results::EvaluationIdentity evaluation_identity(const tasks::Task& task,
-                                                const EvaluationOptions& options, int64_t limit,
-                                                const std::string& sandbox_level, int samples) {
-  results::EvaluationIdentity identity;
-  identity.task = task.name();
-  identity.variant = task.variant();
-  identity.shots = task.shots();
-  identity.task_digest = task.digest({.boundary = options.boundary, .bos = "tokenizer"});
-  identity.data_digest = data_digest(task);
-  identity.limit = limit;
-  identity.max_length = task.max_len();
-  identity.boundary_policy = options.boundary;
-  if (task.executes()) identity.sandbox_level = sandbox_level;
-  identity.samples = samples;
-  json::Writer settings;
-  settings.begin_object()
-      .member("identity", task.identity({.boundary = options.boundary, .bos = "tokenizer"}))
-      .member("limit_first", options.limit_first)
-      .member("gold_answers", options.gold_answers)
-      .member("scorer_version", tasks::Task::scorer_version());
-  // Named only where it changes something: other evaluations stay comparable.
-  if (options.token_healing && task.kind() == tasks::RequestKind::generate) {
-    settings.member("token_healing", true);
-  }
-  settings.end_object();
-  identity.settings = settings.take();
-  return identity;
-}
-
-results::EvaluationDescription describe(const tasks::Task& task) {
-  const tasks::TaskInfo& info = task.info();
-  results::EvaluationDescription out;
-  out.title = info.title;
-  out.category = info.section;
-  out.kind = tasks::request_kind_name(task.kind());
-  const tasks::AggregationRule& rule = task.aggregation();
-  out.primary_metric = rule.metric;
-  out.higher_is_better = !rule.lower_is_better;
-  out.unit = rule.percent ? "percent" : "bpb";
-  out.aggregation = rule.headline;
-  out.documents = static_cast<int64_t>(task.size());
-  out.population = static_cast<int64_t>(task.total());
-  for (const tasks::VariantInfo& variant : info.variants) {
-    if (variant.name != task.variant()) continue;
-    for (const auto& text : variant.card.published) out.deviations.push_back("published: " + text);
-    for (const auto& text : variant.card.inferred) out.deviations.push_back("inferred: " + text);
-    for (const auto& text : variant.card.defaults) out.deviations.push_back("default: " + text);
-  }
-  return out;
-}
-
-// The task's averages over the evaluated documents, for the store to compute with intervals.
-std::vector<results::AggregateRule> aggregate_rules(const tasks::Task& task) {
-  std::vector<tasks::ItemKey> keys;
-  for (size_t i = 0; i < task.size(); ++i) keys.push_back(task.item_key(i));
-  std::vector<results::AggregateRule> rules;
-  for (const tasks::Aggregate& aggregate : task.aggregation().aggregates(keys)) {
-    results::AggregateRule& rule = rules.emplace_back();
-    rule.name = aggregate.name;
-    for (const auto& stratum : aggregate.strata) {
-      rule.strata.emplace_back(stratum.begin(), stratum.end());
-    }
-  }
-  return rules;
-}
-
-int samples_of(const tasks::Task& task) {
-  if (task.kind() != tasks::RequestKind::generate || task.size() == 0) return 1;
-  return task.prompt(0).generation.samples;
 }
 
 // Engine time is shared out by the tokens a task needs: one plan serves all tasks.
@@ -258,8 +179,12 @@ class ModelEvaluation {
     for (TaskRun& run : runs) {
       run.evaluation = store_.begin_evaluation(
           summary.run,
-          evaluation_identity(run.task, options_, limit_, pool_ ? pool_->level() : "",
-                              samples_of(run.task)),
+          evaluation_identity(run.task, {.boundary = options_.boundary,
+                                         .limit = limit_,
+                                         .limit_first = options_.limit_first,
+                                         .gold_answers = options_.gold_answers,
+                                         .token_healing = options_.token_healing,
+                                         .sandbox_level = pool_ ? pool_->level() : ""}),
           describe(run.task));
       run.finished_before = store_.is_finished(run.evaluation);
       TaskProgress line;
@@ -370,13 +295,10 @@ class ModelEvaluation {
 std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
                                  const EvaluationOptions& options, ProgressDisplay& display) {
   install_interrupt_handler();
-  tasks::Catalog catalog;
-  for (const auto& directory : options.task_directories) catalog.add_directory(directory);
-  const std::vector<tasks::TaskChoice> choices = chosen_tasks(catalog, options);
-  const int64_t limit = options.limit > 0 ? options.limit : catalog.suite_limit(options.tasks);
-
   // Everything that can be wrong with the selection is found before a checkpoint is opened.
-  TaskShelf shelf(catalog, choices, options, limit);
+  TaskShelf shelf(options);
+  const std::vector<SkippedTask> skipped = shelf.leave_out_missing();
+  for (const SkippedTask& task : skipped) display.note(note_of(task));
   bool executes = false;
   for (const tasks::Task* task : shelf.open(0)) executes |= task->executes();
   std::unique_ptr<ExecutionPool> pool;
@@ -385,8 +307,9 @@ std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
   results::Store store = results::Store::open(options.store, results::Store::Access::write);
   std::vector<RunSummary> summaries;
   for (size_t k = 0; k < models.size(); ++k) {
-    ModelEvaluation evaluation(shelf, options, limit, store, pool.get(), display);
+    ModelEvaluation evaluation(shelf, options, shelf.limit(), store, pool.get(), display);
     summaries.push_back(evaluation.run(models[k], k + 1, models.size()));
+    summaries.back().skipped = skipped;
   }
   return summaries;
 }

@@ -22,6 +22,7 @@ class ProgressDisplay;
 
 struct EvaluationOptions {
   std::string tasks;                     // names, suites, TASK:GROUP, TASK@VARIANT, comma-separated
+  std::vector<std::string> texts;        // files or folders of the user's own text: bits per byte
   std::vector<std::string> variants;     // for tasks that name none; empty: each task's default
   std::vector<std::filesystem::path> task_directories;
   std::filesystem::path data;            // root of the publishers' files
@@ -35,7 +36,10 @@ struct EvaluationOptions {
   bool token_healing = false;            // generation may replace the prompt's last token
   std::string sandbox = "auto";          // least isolation level: A, B, C or auto
   int sandbox_workers = 0;               // 0: as many as processors
-  bool strict = false;                   // dataset warnings are errors
+  bool strict = false;                   // dataset warnings and missing files are errors
+  // Leave out tasks whose files are not there even where they were named one by one; members of a
+  // suite are left out anyway (and named), unless `strict`.
+  bool skip_missing = false;
   bool gold_answers = true;              // score reference answers of generative tasks too
   uint64_t seed = 0;
   // What a person knows about the checkpoint's training; else the checkpoint and its name are asked
@@ -58,11 +62,17 @@ struct TaskSummary {
   std::vector<std::string> warnings;
 };
 
+// A task that was asked for and could not be run, because its files are not there.
+struct SkippedTask {
+  std::string task, variant, reason;
+};
+
 struct RunSummary {
   std::string model, label, profile;
   results::RunId run{};
   std::optional<int64_t> training_step, training_tokens;
   std::vector<TaskSummary> tasks;
+  std::vector<SkippedTask> skipped;
   engine::EngineStatistics engine;
   double seconds = 0;
 };

@@ -114,6 +114,7 @@ class Drafter {
 
   void draft_generate(size_t i, Draft& out) const {
     const tasks::Prompt& prompt = out.prompt;
+    if (prompt.suffix) return draft_middle(i, out);
     const engine::ContextEncoder context(tokenizer_, prompt.context, boundary_);
     out.generate_prompt = context.prompt();
     const auto limit = static_cast<size_t>(policy_.context_length);
@@ -144,6 +145,29 @@ class Drafter {
           limit == 0 || cut_left(score.context, score.continuation.size(), limit);
       if (fits && !score.continuation.empty()) out.scores.push_back(std::move(score));
     }
+  }
+
+  // The FIM end token stands between prompt and answer, so that the two are tokenised apart.
+  void draft_middle(size_t i, Draft& out) const {
+    const tasks::Prompt& prompt = out.prompt;
+    out.generate_prompt = encode_middle(tokenizer_, prompt.context, *prompt.suffix);
+    std::vector<TokenId> gold = tokenizer_.encode(prompt.gold_answer.continuation);
+    const auto limit = static_cast<size_t>(policy_.context_length);
+    const size_t room =
+        std::max(gold.size(), static_cast<size_t>(std::max(1, prompt.generation.max_new_tokens)));
+    if (limit > 0 && out.generate_prompt.size() + room > limit) {
+      throw_bad_input("prefix, suffix and answer take " +
+                          std::to_string(out.generate_prompt.size() + room) +
+                          " tokens, the model's context is " + std::to_string(limit),
+                      run_.task.document(i).id);
+    }
+    if (!policy_.gold_answers || gold.empty()) return;
+    DraftScore score;
+    score.reference = {number_, static_cast<int32_t>(i), 0, Role::gold_answer, false,
+                       static_cast<int32_t>(gold.size())};
+    score.context = out.generate_prompt;
+    score.continuation = std::move(gold);
+    out.scores.push_back(std::move(score));
   }
 
   // Windows of task-specs 1.9: every token is scored exactly once; each further window's input ends
@@ -294,6 +318,7 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
           item.options.push_back({option.continuation, option.bytes, option.code_points});
         }
       }
+      item.shots_dropped = draft.prompt.shots_used < draft.prompt.shots_asked;
       item.graded = state && state->graded;
       if (state) restore(*state, draft.prompt.kind, item);
 
@@ -345,6 +370,42 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
     if (store) store->commit();
   }
   run.scores = work.score.size() - run.first_score;
+}
+
+void restore_outputs(TaskRun& run, const std::vector<results::ItemState>& states, bool verdicts) {
+  const tasks::Task& task = run.task;
+  if (states.size() != task.size()) {
+    throw_bad_input(std::to_string(states.size()) + " documents are stored, the data have " +
+                        std::to_string(task.size()),
+                    task.name() + "@" + task.variant(), "--data must name the files of the run");
+  }
+  run.items.resize(states.size());
+  for (size_t i = 0; i < states.size(); ++i) {
+    const results::ItemState& state = states[i];
+    const datasets::Document& document = task.document(i);
+    if (state.item_id != document.id || state.content_hash != document.content_hash) {
+      throw_bad_input("the run was asked " + state.item_id + ", the data have " + document.id +
+                          (state.item_id == document.id ? " with other content" : " in its place"),
+                      task.name() + "@" + task.variant(), "--data must name the files of the run");
+    }
+    Item& item = run.items[i];
+    if (task.kind() == tasks::RequestKind::generate) {
+      item.outputs.generations.resize(state.generations.size());
+    } else if (task.kind() == tasks::RequestKind::rolling) {
+      item.outputs.rolling.emplace();
+    } else {
+      item.outputs.options.resize(state.options.size());
+    }
+    restore(state, task.kind(), item);
+    item.graded = state.graded;
+    if (!verdicts || state.executions.empty()) continue;
+    for (const results::ExecutionRecord& execution : state.executions) {
+      const std::optional<tasks::Verdict> verdict = tasks::find_verdict(execution.verdict);
+      item.outputs.executions.push_back(
+          {verdict.value_or(tasks::Verdict::sandbox_error), execution.reason});
+    }
+    item.verdicts_kept = true;
+  }
 }
 
 }  // namespace assay::harness

@@ -47,6 +47,8 @@ struct Item {
   int pending = 0;                  // score requests and generations that have not come back
   int executing = 0;
   bool graded = false;
+  bool shots_dropped = false;  // exemplars that did not fit the context
+  bool verdicts_kept = false;  // its programs' verdicts are those of an earlier execution
 };
 
 struct TaskRun {
@@ -88,5 +90,10 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
                   const WorkloadPolicy& policy, const Workers& workers,
                   const std::vector<results::ItemState>& states, results::Store* store,
                   Workload& work);
+
+// Fills `run` with the complete outputs of a finished evaluation, so that its documents can be graded
+// without a model; with `verdicts` those of its programs too. Throws bad_input where the documents
+// are not the ones that the model was asked.
+void restore_outputs(TaskRun& run, const std::vector<results::ItemState>& states, bool verdicts);
 
 }  // namespace assay::harness

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,17 +13,19 @@
 
 namespace assay::harness {
 
-// The tasks and variants that the options name, each once.
-std::vector<tasks::TaskChoice> chosen_tasks(const tasks::Catalog& catalog,
-                                            const EvaluationOptions& options);
-
 // Opening a task reads and digests its files; checkpoints that see the same context budget share it.
 class TaskShelf {
  public:
-  // The references must outlive the shelf. `limit`: documents a task, 0 for all.
-  TaskShelf(const tasks::Catalog& catalog, const std::vector<tasks::TaskChoice>& choices,
-            const EvaluationOptions& options, int64_t limit)
-      : catalog_(catalog), choices_(choices), options_(options), limit_(limit) {}
+  // The tasks, suites and texts that the options name, in every variant they name, each once. The
+  // options must outlive the shelf. Of a text all of it, and each of its domains (up to 64), so that
+  // loss and expert load stand beside each other; requests they share are computed once.
+  explicit TaskShelf(const EvaluationOptions& options);
+
+  int64_t limit() const { return limit_; }  // documents a task, 0 for all
+
+  // Takes tasks whose files are not there off the shelf and says which. Where the options do not
+  // allow that, or nothing is left: one error that names all of them.
+  std::vector<SkippedTask> leave_out_missing();
 
   // In the order of the choices, each with a context budget of at most `context_length` tokens (0:
   // as the task says). They live as long as the shelf. Throws for wrong selections, broken data,
@@ -30,13 +34,21 @@ class TaskShelf {
 
  private:
   const tasks::Task& at(size_t choice, int64_t cut_to);
+  // Of the choice's task: other variants whose scored split is there; "" if none.
+  std::string variants_with_data(const tasks::TaskChoice& choice) const;
 
-  const tasks::Catalog& catalog_;
-  const std::vector<tasks::TaskChoice>& choices_;
+  void add_text(const std::string& path);
+
   const EvaluationOptions& options_;
-  const int64_t limit_;
+  tasks::Catalog catalog_;
+  std::vector<tasks::TaskChoice> choices_;
+  int64_t limit_ = 0;
+  std::map<std::string, std::shared_ptr<const datasets::Split>> corpora_;  // by path
   // By choice and the budget the checkpoint forces on it (0: none).
   std::map<std::pair<size_t, int64_t>, tasks::Task> open_;
 };
+
+// "left out: mmlu@ds: ...".
+std::string note_of(const SkippedTask& task);
 
 }  // namespace assay::harness

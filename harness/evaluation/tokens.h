@@ -18,4 +18,10 @@ engine::EncodedPair encode_scored(const engine::Tokenizer& tokenizer,
 // `limit`; false if the continuation leaves no room for one context token.
 bool cut_left(std::vector<engine::TokenId>& context, size_t continuation, size_t limit);
 
+// The ids of a fill-in-the-middle prompt, text before the hole first: begin token (if the tokenizer
+// adds one), FIM begin, `prefix`, FIM hole, `suffix`, FIM end; what is generated goes into the hole.
+// Prefix and suffix are ordinary text. Throws bad_input where the tokenizer has no such tokens.
+std::vector<engine::TokenId> encode_middle(const engine::Tokenizer& tokenizer,
+                                           std::string_view prefix, std::string_view suffix);
+
 }  // namespace assay::harness

@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 #include "harness/cli/stored_runs.h"
 #include "harness/terminal/progress.h"
+#include "results/diagnostics.h"
 #include "results/scores.h"
 
 namespace assay::harness {
@@ -29,6 +30,17 @@ void print_summary(const std::vector<RunSummary>& runs, const std::string& store
   }
   flags.print(results::scores_table(opened, stored));
   std::cout << '\n';
+  for (const results::RunSummary& run : stored) print_heat_maps(opened, run);
+  for (const results::RunSummary& run : stored) {
+    const std::vector<std::string> lines = results::diagnostic_lines(opened, run);
+    if (lines.empty()) continue;
+    std::cout << "Worth a look" << (stored.size() > 1 ? " in " + utf8::printable(run.identity.label) : "")
+              << ":\n";
+    for (const std::string& line : lines) {
+      std::cout << results::wrap_text("  " + line, output_width());
+    }
+    std::cout << '\n';
+  }
   int64_t errors = 0;
   for (const RunSummary& run : runs) {
     int64_t documents = 0;
@@ -51,6 +63,13 @@ void print_summary(const std::vector<RunSummary>& runs, const std::string& store
   }
   if (errors > 0) {
     std::cout << errors << " documents could not be judged; the same command tries them again\n";
+  }
+  if (!runs.empty() && !runs.front().skipped.empty()) {
+    const auto& skipped = runs.front().skipped;
+    std::cout << "Left out, because their data files are missing (" << skipped.size() << "):\n";
+    for (const SkippedTask& task : skipped) {
+      std::cout << "  " << utf8::printable(task.task + "@" + task.variant + ": " + task.reason) << '\n';
+    }
   }
   std::cout << "Results: " << utf8::printable(store) << '\n';
 }

@@ -155,46 +155,57 @@ Estimate macro_mean(std::span<const Observation> observations) {
       estimate.standard_error = std::sqrt(clusters / (clusters - 1) * sum_of_squares(sums));
     }
   } else {
-    double variance = 0, satterthwaite = 0, pooled_squares = 0, pooled_df = 0;
-    int64_t lonely = 0;
+    double variance = 0, satterthwaite = 0, squares = 0;
+    bool lonely = false;
     for (auto& [group, members] : groups) {
       make_independent_if_one_cluster(members);
       const Estimate within = micro_mean(members);
       estimate.clusters += within.clusters;
+      squares += (means[group] - estimate.value) * (means[group] - estimate.value);
       if (!within.standard_error) {
-        ++lonely;
+        lonely = true;
         continue;
       }
       const double v = *within.standard_error * *within.standard_error;
       variance += v;
       satterthwaite += v * v / (static_cast<double>(within.clusters) - 1);
-      pooled_squares +=
-          v * static_cast<double>(within.clusters) * (static_cast<double>(within.clusters) - 1);
-      pooled_df += static_cast<double>(within.clusters) - 1;
     }
-    if (pooled_df > 0) {
-      // A group of one document says nothing about its spread; the others' pooled variance stands
-      // in.
-      const double pooled = pooled_squares / pooled_df;
-      variance += static_cast<double>(lonely) * pooled;
-      if (lonely > 0) satterthwaite += static_cast<double>(lonely) * pooled * pooled / pooled_df;
+    if (lonely) {
+      // A group of one document says nothing about its own spread. The spread of the group means
+      // then stands for everything: wider than need be where the groups truly differ.
+      estimate.standard_error = std::sqrt(squares / (k * (k - 1)));
+      estimate.degrees_of_freedom = k - 1;
+      estimate.method = "macro between groups";
+    } else {
       estimate.standard_error = std::sqrt(variance) / k;
-      estimate.degrees_of_freedom =
-          satterthwaite > 0 ? variance * variance / satterthwaite : pooled_df;
+      estimate.degrees_of_freedom = satterthwaite > 0 ? variance * variance / satterthwaite
+                                                      : static_cast<double>(estimate.clusters) - k;
+      estimate.method = "macro student";
     }
   }
-  if (estimate.standard_error) {
-    estimate.interval = student_interval(estimate.value, *estimate.standard_error,
-                                         std::max(1.0, estimate.degrees_of_freedom));
-    estimate.method = crossing ? "macro clustered student" : "macro student";
+  if (!estimate.standard_error) return estimate;
+  if (crossing) estimate.method = "macro clustered student";
+  estimate.interval = student_interval(estimate.value, *estimate.standard_error,
+                                       std::max(1.0, estimate.degrees_of_freedom));
+  if (*estimate.standard_error == 0 && is_binary(observations) && estimate.clusters > 0) {
+    // All right or all wrong wherever one looked: no spread was seen, which is not none.
+    const auto n = static_cast<double>(estimate.clusters);
+    estimate.interval = wilson_interval(estimate.value * n, n);
+    estimate.method = "macro wilson";
   }
   return estimate;
 }
 
-double finite_population_error(double standard_error, int64_t n, int64_t population) {
-  if (n < 0 || population < n || population == 0)
+Estimate of_finite_population(Estimate estimate, double drawn) {
+  if (!(drawn >= 0 && drawn <= 1))
     throw_internal("statistics: a sample larger than its population");
-  return standard_error * std::sqrt(1 - static_cast<double>(n) / static_cast<double>(population));
+  const double factor = std::sqrt(1 - drawn);
+  if (estimate.standard_error) *estimate.standard_error *= factor;
+  if (estimate.interval) {
+    estimate.interval->low = estimate.value - (estimate.value - estimate.interval->low) * factor;
+    estimate.interval->high = estimate.value + (estimate.interval->high - estimate.value) * factor;
+  }
+  return estimate;
 }
 
 double pass_at_k(int64_t samples, int64_t correct, int64_t k) {

@@ -53,14 +53,15 @@ Estimate micro_mean(std::span<const Observation> observations);
 
 // The unweighted mean of K group means (the groups are given, not drawn). Standard error:
 // sqrt(sum_k se_k^2) / K, se_k from the group's documents: clustered inside the group where it
-// holds several clusters, independent where it is one. If clusters reach across groups, by
-// linearisation over clusters. Student with Satterthwaite's degrees of freedom. One group: its
-// micro mean.
+// holds several clusters, independent where it is one; where some group has one document only, from
+// the spread of the group means. If clusters reach across groups, by linearisation over clusters.
+// Student with Satterthwaite's degrees of freedom; Wilson for 0/1 values without any spread. One
+// group: its micro mean.
 Estimate macro_mean(std::span<const Observation> observations);
 
-// The standard error as an estimate of the score of a split of `population` documents of which `n`
-// were drawn: times sqrt(1 - n / population).
-double finite_population_error(double standard_error, int64_t n, int64_t population);
+// The estimate of a mean as one of the score of a finite split of which the share `drawn` (0 to 1)
+// was sampled at random: standard error and both arms of the interval times sqrt(1 - drawn).
+Estimate of_finite_population(Estimate estimate, double drawn);
 
 // pass@k of one problem with `correct` of `samples` right: 1 - C(n - c, k) / C(n, k), evaluated as
 // a product (Chen et al. 2021, arXiv 2107.03374). k <= samples.

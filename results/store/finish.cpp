@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "results/statistics/aggregate.h"
 #include "results/store/writer.h"
 
@@ -39,7 +40,18 @@ using Items = std::map<int64_t, Graded>;
 struct Plan {
   int64_t documents = -1;
   std::string headline;
+  // Share of the split that was drawn; 0 where documents are not a random sample of it. The intervals
+  // of a sample say where the split's own score lies, and shrink to it as the sample grows.
+  double drawn = 0;
 };
+
+// A hash sample (`--limit` without `--limit-first`) of a split whose size is known.
+double drawn_share(int64_t documents, int64_t limit, int64_t population, const std::string& settings) {
+  if (limit == 0 || population <= documents) return 0;
+  const json::Document parsed = json::Document::parse(settings, "task settings");
+  if (parsed.root().boolean_or("limit_first", false)) return 0;
+  return static_cast<double>(documents) / static_cast<double>(population);
+}
 
 Items load_items(detail::Database& db, int64_t evaluation, const Plan& plan) {
   Items items;
@@ -107,10 +119,13 @@ void Store::finish_evaluation(EvaluationId evaluation, std::span<const Aggregate
     detail::Database& db = w.database;
     Plan plan;
     db.for_each_row(
-        "SELECT documents, aggregation FROM evaluations WHERE id = ?",
+        "SELECT documents, aggregation, document_limit, population, settings FROM evaluations "
+        "WHERE id = ?",
         [&](auto& q) { q.bind(1, id); },
         [&](auto& q) {
-          plan = {q.getColumn(0).getInt64(), q.getColumn(1).getString()};
+          plan = {q.getColumn(0).getInt64(), q.getColumn(1).getString(),
+                  drawn_share(q.getColumn(0).getInt64(), q.getColumn(2).getInt64(),
+                              q.getColumn(3).getInt64(), detail::column_text(q, 4))};
         });
     const Items items = load_items(db, id, plan);
     const std::vector<AggregateRule> rules =
@@ -164,8 +179,9 @@ void Store::finish_evaluation(EvaluationId evaluation, std::span<const Aggregate
         }
         if (observations.empty()) continue;
         // One stratum named "micro" keeps its clusters; subjects and other strata are given.
-        const Estimate estimate = rule.name == "micro" ? statistics::micro_mean(observations)
-                                                       : statistics::macro_mean(observations);
+        Estimate estimate = rule.name == "micro" ? statistics::micro_mean(observations)
+                                                 : statistics::macro_mean(observations);
+        if (plan.drawn > 0) estimate = statistics::of_finite_population(estimate, plan.drawn);
         add.tryReset();
         add.clearBindings();
         add.bind(1, id);
@@ -178,7 +194,7 @@ void Store::finish_evaluation(EvaluationId evaluation, std::span<const Aggregate
           add.bind(7, estimate.interval->low);
           add.bind(8, estimate.interval->high);
         }
-        add.bind(9, std::string(estimate.method));
+        add.bind(9, std::string(estimate.method) + (plan.drawn > 0 ? " finite" : ""));
         add.bind(10, estimate.n);
         add.bind(11, estimate.clusters);
         add.bind(12, errors);

@@ -410,6 +410,30 @@ void Store::put_execution(EvaluationId evaluation, const ExecutionRecord& execut
   });
 }
 
+void Store::copy_outputs(EvaluationId from, EvaluationId to, bool executions) {
+  Writer& w = writer();
+  const auto copy = [&](const std::string& table, const std::string& columns) {
+    SQLite::Statement put(w.database.connection(),
+                          "INSERT OR IGNORE INTO " + table + " (evaluation_id, " + columns +
+                              ") SELECT ?, " + columns + " FROM " + table + " WHERE evaluation_id = ?");
+    put.bind(1, number(to));
+    put.bind(2, number(from));
+    put.exec();
+  };
+  w.in_batch([&] {
+    copy("items", "position, document_id, context_id, shots_used, truncated");
+    copy("options",
+         "position, option, context_id, continuation_id, logprob, tokens, bytes, characters, greedy, "
+         "boundary_merge, uncond_logprob, whole_loss, whole_tokens");
+    copy("generations", "position, sample, text, tokens, finish, logprob");
+    if (executions) {
+      copy("executions",
+           "position, sample, execution, verdict, reason, level, volatile_wall_ms, volatile_cpu_ms, "
+           "volatile_memory_bytes, volatile_record");
+    }
+  });
+}
+
 void Store::put_grade(EvaluationId evaluation, const GradeRecord& grade) {
   Writer& w = writer();
   for (const MetricValue& metric : grade.metrics) {

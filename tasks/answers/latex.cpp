@@ -131,7 +131,7 @@ std::string minerva(std::string_view answer, bool lmeval) {
   static const RE2 kMath(R"((.*?)(\$)(.*?)(\$)(.*))"), kText(R"((\\text\{)(.*?)(\}))"),
       kBold(R"((\\textbf\{)(.*?)(\}))"), kOver(R"((\\overline\{)(.*?)(\}))"),
       kBoxed(R"((\\boxed\{)(.*)(\}))"), kFraction("(frac)([^{])(.)"), kRoot("(sqrt)([^{])"),
-      kPlainRoot(R"((sqrt)([^{\[]))"), kIndexedRoot(R"((sqrt\[[^\]]*\])([^{]))"),
+      kPlainRoot(R"((sqrt)([^{\[]))"), kIndexedRoot(R"((sqrt\[[^\]]*\])(\w))"),
       kThousands("-?[0-9]{1,3}(,[0-9]{3})+");
   RE2::GlobalReplace(&text, kMath, "$\\3$");
   RE2::GlobalReplace(&text, kText, "\\2");
@@ -140,8 +140,8 @@ std::string minerva(std::string_view answer, bool lmeval) {
   RE2::GlobalReplace(&text, kBoxed, "\\2");
   RE2::GlobalReplace(&text, kFraction, "frac{\\2}{\\3}");
   if (lmeval) {
-    RE2::GlobalReplace(&text, kPlainRoot, "sqrt{\\2}");
     RE2::GlobalReplace(&text, kIndexedRoot, "\\1{\\2}");
+    RE2::GlobalReplace(&text, kPlainRoot, "sqrt{\\2}");
   } else {
     RE2::GlobalReplace(&text, kRoot, "sqrt{\\2}");
   }

@@ -51,6 +51,7 @@ class Evaluator {
       return false;
     }
     position_ = end;
+    if (command && peek() == ' ') ++position_;  // plain() leaves the one that ends a command
     return true;
   }
   char peek() const { return position_ < text_.size() ? text_[position_] : '\0'; }
@@ -266,6 +267,7 @@ class Evaluator {
     if (c == '\\') {
       ++position_;
       while (std::isalpha(static_cast<unsigned char>(peek()))) ++position_;
+      if (peek() == ' ') ++position_;
     } else if (std::isalpha(static_cast<unsigned char>(c))) {
       ++position_;
     }
@@ -320,10 +322,21 @@ std::string plain(std::string_view answer) {
     if (end == std::string::npos) break;
     text.erase(at, end - at + 1);
   }
+  // Spaces mean nothing, except the one that keeps "\pi x" from becoming another command.
+  const auto ends_in_command = [](const std::string& t) {
+    const size_t slash = t.rfind('\\');
+    return slash != std::string::npos && slash + 1 < t.size() &&
+           std::all_of(t.begin() + static_cast<ptrdiff_t>(slash) + 1, t.end(),
+                       [](unsigned char c) { return std::isalpha(c); });
+  };
   std::string out;
-  // A space between digits separates a mixed number's parts; others mean nothing.
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != ' ') out += text[i];
+    if (text[i] != ' ') {
+      out += text[i];
+    } else if (i + 1 < text.size() && std::isalpha(static_cast<unsigned char>(text[i + 1])) &&
+               ends_in_command(out)) {
+      out += ' ';
+    }
   }
   while (out.ends_with('.')) out.pop_back();
   if (std::count(out.begin(), out.end(), '=') == 1 && out.find('=') <= 2) {

@@ -219,10 +219,32 @@ TEST(PassAtK, IsTheUnbiasedEstimator) {
   EXPECT_THROW(pass_at_k(4, 2, 5), Error);
 }
 
+TEST(MacroMean, GroupsOfOneDocument) {
+  // Twelve subjects of one document, three of them right: the spread of the subjects is all there is.
+  std::vector<Observation> lonely;
+  for (int32_t g = 0; g < 12; ++g) lonely.push_back({g < 3 ? 1.0 : 0.0, 1, g, g});
+  const Estimate estimate = macro_mean(lonely);
+  EXPECT_DOUBLE_EQ(estimate.value, 0.25);
+  EXPECT_NEAR(*estimate.standard_error, std::sqrt(12 * 0.1875 / (12 * 11)), 1e-15);
+  EXPECT_EQ(estimate.method, "macro between groups");
+  // Nothing right at all: no spread, but no certainty either.
+  for (Observation& o : lonely) o.value = 0;
+  const Estimate none = macro_mean(lonely);
+  EXPECT_EQ(none.method, "macro wilson");
+  EXPECT_GT(none.interval->high, 0.2);
+}
+
 TEST(FinitePopulation, ShrinksToNothing) {
-  EXPECT_EQ(finite_population_error(0.1, 200, 200), 0);
-  EXPECT_DOUBLE_EQ(finite_population_error(0.1, 50, 200), 0.1 * std::sqrt(0.75));
-  EXPECT_THROW(finite_population_error(0.1, 300, 200), Error);
+  Estimate estimate;
+  estimate.value = 0.5;
+  estimate.standard_error = 0.1;
+  estimate.interval = Interval{0.3, 0.6};
+  const Estimate quarter = of_finite_population(estimate, 0.25);
+  EXPECT_DOUBLE_EQ(*quarter.standard_error, 0.1 * std::sqrt(0.75));
+  EXPECT_DOUBLE_EQ(quarter.interval->low, 0.5 - 0.2 * std::sqrt(0.75));
+  EXPECT_DOUBLE_EQ(quarter.interval->high, 0.5 + 0.1 * std::sqrt(0.75));
+  EXPECT_EQ(*of_finite_population(estimate, 1).standard_error, 0);
+  EXPECT_THROW(of_finite_population(estimate, 1.5), Error);
 }
 
 }  // namespace

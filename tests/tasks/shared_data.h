@@ -15,6 +15,8 @@ inline std::string dataset_folder(const std::string& task) {
   if (task.starts_with("race_")) return "race";
   if (task.starts_with("cruxeval_")) return "cruxeval";
   if (task == "nq") return "nq_open";
+  if (task == "humaneval_fim") return "humaneval";
+  if (task == "niah") return ".";  // made by the program
   if (task == "lcb_base") return "livecodebench";
   if (task == "clue_wsc") return "cluewsc2020";
   if (task == "pile_test") return "pile";

@@ -1,0 +1,73 @@
+// Extraction and equivalence on hundreds of pairs whose outcome comes from the published scripts and
+// from exact arithmetic (tests/fixtures/answers/README.md), right and wrong answers about equally often.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "tasks/answers/hendrycks.h"
+#include "tasks/answers/latex.h"
+#include "tasks/task_file.h"
+
+namespace assay::tasks {
+namespace {
+
+template <class Body>
+void for_each_case(const std::string& name, Body&& body) {
+  const std::filesystem::path path =
+      std::filesystem::path(ASSAY_SOURCE_DIR) / "tests/fixtures/answers" / name;
+  const std::string text = read_file(path);
+  json::for_each_line(text, path.string(), [&](json::Value value, size_t line) {
+    SCOPED_TRACE(name + ":" + std::to_string(line));
+    body(value);
+  });
+}
+
+TEST(AnswerPairs, StringEquivalence) {
+  size_t equal = 0, different = 0;
+  for_each_case("latex_pairs.jsonl", [&](json::Value c) {
+    const std::string a(c.at("a").string()), b(c.at("b").string());
+    EXPECT_EQ(answers::hendrycks_equal(a, b), c.at("hendrycks").boolean()) << a << "  |  " << b;
+    EXPECT_EQ(answers::minerva_equal(a, b), c.at("minerva").boolean()) << a << "  |  " << b;
+    EXPECT_EQ(answers::minerva_form(a), c.at("minerva_form").string()) << a;
+    EXPECT_EQ(answers::minerva_lmeval_form(a), c.at("lmeval_form").string()) << a;
+    (c.at("hendrycks").boolean() ? equal : different) += 1;
+  });
+  EXPECT_GT(equal, 200u);
+  EXPECT_GT(different, 200u);
+}
+
+TEST(AnswerPairs, NumericEquivalence) {
+  size_t equal = 0, different = 0;
+  for_each_case("latex_numeric.jsonl", [&](json::Value c) {
+    const std::string a(c.at("a").string()), b(c.at("b").string());
+    EXPECT_EQ(answers::numerically_equal(a, b), c.at("equal").boolean()) << a << "  |  " << b;
+    EXPECT_EQ(answers::numerically_equal(b, a), c.at("equal").boolean()) << b << "  |  " << a;
+    (c.at("equal").boolean() ? equal : different) += 1;
+  });
+  EXPECT_GT(equal, 100u);
+  EXPECT_GT(different, 100u);
+}
+
+TEST(AnswerPairs, NumberExtraction) {
+  const Catalog catalog;
+  std::map<bool, size_t> seen;
+  for_each_case("number_extraction.jsonl", [&](json::Value c) {
+    const auto file = catalog.file(c.at("task").string(), "ds");
+    const TextMetric& metric = file->metrics.front();
+    const std::string text(c.at("text").string()), gold(c.at("gold").string());
+    const Fields none;
+    const answers::Extraction::Result found = metric.extraction.apply(text, none);
+    EXPECT_EQ(found.found, !c.at("extract").is_null()) << text;
+    const double value = metric.scorer.score({found.answer, {gold}, none});
+    EXPECT_EQ(value, c.at("right").boolean() ? 1 : 0)
+        << text << "\nfound " << found.answer << ", gold " << gold;
+    ++seen[c.at("right").boolean()];
+  });
+  EXPECT_GT(seen[true], 150u);
+  EXPECT_GT(seen[false], 150u);
+}
+
+}  // namespace
+}  // namespace assay::tasks
