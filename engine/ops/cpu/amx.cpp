@@ -32,9 +32,10 @@ constexpr int kScaledSteps = kScaledBlock / kStep;
 
 // Where the next panel's weights are, so that they are on their way while this one is multiplied.
 struct Prefetch {
-  const uint8_t* next;
-  int lines;  // a step
+  const uint8_t *next, *end;
+  int lines;  // a product; a few at a time, or they take all of the core's outstanding reads
   void step() {
+    if (next >= end) return;
     for (int i = 0; i < lines; ++i) _mm_prefetch(next + i * 64, _MM_HINT_T1);
     next += lines * 64;
   }
@@ -69,16 +70,20 @@ struct SumTiles {
     }
   }
   // a: a step of activations; b: of weights.
-  static void multiply(const uint8_t* a, const uint8_t* b) {
+  static void multiply(const uint8_t* a, const uint8_t* b, Prefetch& prefetch) {
     _tile_loadd(4, a, 64);
     _tile_loadd(6, b, 128);
     _tile_dpbf16ps(0, 4, 6);
+    prefetch.step();
     _tile_loadd(7, b + 64, 128);
     _tile_dpbf16ps(1, 4, 7);
+    prefetch.step();
     if constexpr (kBothHalves) {
       _tile_loadd(5, a + kTile, 64);
       _tile_dpbf16ps(2, 5, 6);
+      prefetch.step();
       _tile_dpbf16ps(3, 5, 7);
+      prefetch.step();
     }
   }
 };
@@ -93,8 +98,7 @@ inline void plain_tile(const uint8_t* a, const uint8_t* b, int steps, bool first
     Sums::load(sums);
   }
   for (int s = 0; s < steps; ++s, a += kStepBytes, b += kStepBytes) {
-    prefetch.step();
-    Sums::multiply(a, b);
+    Sums::multiply(a, b, prefetch);
   }
   Sums::store(sums);
 }
@@ -146,6 +150,9 @@ class ScaledPanel {
     const int steps = columns / kStep;
     const int64_t scale_blocks = (p_.k + kScaledBlock - 1) / kScaledBlock;
     const int64_t first_block = first_column / kScaledBlock;
+    const int halves = (p_.rows + 15) / 16;
+    prefetch_ = {in + p_.panel_bytes, in + p_.panel_bytes + columns * kPanelWidth,
+                 (8 + halves - 1) / halves};
     convert_step(in, weights_);
     for (int row = 0; row < p_.rows; row += 32, activations += steps_bytes()) {
       scaling_.rows = p_.rows - row;
@@ -180,7 +187,7 @@ class ScaledPanel {
         if (convert != nullptr && s + i + 1 < steps) {
           convert_step(convert + (s + i + 1) * kTile, weights_ + (s + i + 1) * kStepBytes);
         }
-        Sums::multiply(a, weights_ + (s + i) * kStepBytes);
+        Sums::multiply(a, weights_ + (s + i) * kStepBytes, prefetch_);
         scaling_.apply(8 * i, i + 1 == end ? 32 : 8 * i + 8);
       }
       Sums::store(dot);
@@ -194,6 +201,7 @@ class ScaledPanel {
   }
 
   const MatrixProduct& p_;
+  Prefetch prefetch_{};
   Scaling scaling_;
   alignas(64) float dots_[2][32 * kPanelWidth];
   alignas(64) uint8_t weights_[kTileBlock / kStep * kStepBytes];
@@ -201,7 +209,9 @@ class ScaledPanel {
 
 void matrix_product(const MatrixProduct& p) {
   const Tiles tiles;
-  const int row_tiles = (p.rows + 31) / 32;
+  // A panel's lines over as many products: 32 a step over 2 products a half of a row tile.
+  const int halves = (p.rows + 15) / 16;
+  const int lines = (16 + halves - 1) / halves;
   ScaledPanel scaled(p);
   for (int64_t begin = 0; begin < p.k; begin += p.block) {
     const int columns = static_cast<int>(p.k - begin < p.block ? p.k - begin : p.block);
@@ -213,7 +223,8 @@ void matrix_product(const MatrixProduct& p) {
         continue;
       }
       const uint8_t* weights = p.weights + panel * p.panel_bytes + begin * kPanelWidth * 2;
-      Prefetch prefetch{weights + p.panel_bytes, (32 + row_tiles - 1) / row_tiles};
+      const uint8_t* next = weights + p.panel_bytes;
+      Prefetch prefetch{next, next + steps * kStepBytes, lines};
       for (int first = 0; first < steps; first += kChunk, weights += kChunk * kStepBytes) {
         const uint8_t* a = activations + first * kStepBytes;
         const int count = steps - first < kChunk ? steps - first : kChunk;
@@ -263,6 +274,27 @@ void pack_tile_row(Operand operand, const float* x, int columns, void* out, bool
   }
 }
 
+// Two panels of 16 outputs make a line of a row; see KernelTable.
+void store_swiglu_packed(const float* sums, int sum_rows, int rows, int64_t columns, uint8_t* out,
+                         int64_t first_column, int64_t block, int64_t block_bytes) {
+  constexpr int kLanes = Avx512::kLanes;
+  const int64_t row_tile = block / kStep * kStepBytes;
+  const int64_t end = first_column + columns;
+  for (int64_t c = first_column; c < (end + kStep - 1) / kStep * kStep; c += kLanes) {
+    const float* from = sums + (c - first_column) / kLanes * sum_rows * kPanelWidth;
+    uint8_t* to = out + c / block * block_bytes + c % block / kStep * kStepBytes + c % kStep * 2;
+    const int64_t left = end - c;
+    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
+    for (int r = 0; r < rows; ++r) {
+      __m512 v = _mm512_setzero_ps();
+      if (left > 0) v = _mm512_maskz_mov_ps(mask, swiglu_of<Avx512>(from + r * kPanelWidth));
+      _mm256_store_si256(
+          reinterpret_cast<__m256i*>(to + r / 32 * row_tile + r % 32 / 16 * kTile + r % 16 * 64),
+          reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+    }
+  }
+}
+
 // --- limits ---------------------------------------------------------------------------------------
 
 double busy_tiles_bf16(int64_t rounds) {
@@ -298,6 +330,7 @@ constexpr KernelTable amx_table() {
   table.k_multiple = kStep;
   table.pack_tile_row = pack_tile_row;
   table.matrix_product = matrix_product;
+  table.store_swiglu_packed = store_swiglu_packed;
   table.attention_rows[1] = kAmxAttentionRows;
   table.attention_scratch = attention_scratch_of_both;
   table.attention = attention_of_either;
