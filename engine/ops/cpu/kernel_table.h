@@ -91,6 +91,7 @@ struct MatrixProduct {
   int sum_rows;                 // rows padded to 16; the padding is overwritten
   const float* weight_scale;    // [panels][blocks of 128][panel] or null
   const float* row_scale;       // [rows][blocks of 128] or null
+  bool goes_on;                 // the panel behind the last will be wanted next
 };
 
 // Rows of one KV head (query row, head), ascending in `length`, over the positions of one segment.

@@ -75,15 +75,23 @@ Products::Grouping Products::grouping(std::span<const Product> products, Order o
   return row_blocks >= threads * kGroups ? Grouping::rows : Grouping::tile;
 }
 
-int64_t Products::task_panels(const Product& product, const Geometry& g, int panel_multiple,
-                              Grouping grouping) const {
+int64_t Products::all_panels(std::span<const Product> products) const {
+  int64_t all = 0;
+  for (const Product& product : products) {
+    if (product.rows == 0) continue;
+    all += ceil_div(product.rows, geometry(*product.part).row_block) * product.part->panels;
+  }
+  return all;
+}
+
+int64_t Products::task_panels(const Product& product, const Geometry& g, int64_t all,
+                              int panel_multiple, Grouping grouping) const {
   const int64_t panels = product.part->panels, threads = workers_.threads();
   const int64_t most = (g.tiles ? kDeepColumns : kVectorColumns) / table_.panel;
   int64_t count = most;
   if (grouping == Grouping::columns) {
     count = std::clamp<int64_t>(panels / (threads * kColumnTasks), 1, most);
   } else if (grouping == Grouping::tile && g.tiles) {
-    const int64_t all = ceil_div(product.rows, g.row_block) * panels;
     count = std::clamp<int64_t>(all / (threads * kTasks), 1, most);
   }
   return round_up(count, panel_multiple);
@@ -103,6 +111,7 @@ void Products::run(std::span<const Product> products,
                    const std::function<void(const Tile&)>& epilogue, int panel_multiple,
                    Order order) {
   const Grouping grouping = this->grouping(products, order);
+  const int64_t panels = all_panels(products);
   wave_.clear();
   int64_t bytes = 0, scales = 0, tiles = 0;
   const auto flush = [&] {
@@ -117,7 +126,7 @@ void Products::run(std::span<const Product> products,
     const PackedPart& part = *product.part;
     if (product.rows == 0) continue;
     Geometry g = geometry(part);
-    g.panels = task_panels(product, g, panel_multiple, grouping);
+    g.panels = task_panels(product, g, panels, panel_multiple, grouping);
     const int64_t tile_bytes = product.packed == nullptr ? g.blocks * g.tile_bytes : 0;  // of all K
     const int64_t all = ceil_div(product.rows, g.tile_rows);
     const int64_t most = tile_bytes == 0 ? all : std::max<int64_t>(1, kWorkspaceBytes / tile_bytes);
@@ -149,12 +158,8 @@ void Products::run_wave(std::span<const Product> products,
   make_tasks(products, grouping);
   const auto groups = static_cast<int64_t>(first_task_.size()) - 1;
   const bool own_rows = grouping == Grouping::rows;
-  if (own_rows && wave_.size() == 1) {
-    workers_.for_shares(groups, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) run_group(products, epilogue, static_cast<size_t>(i), true);
-    });
-    return;
-  }
+  const bool alone = wave_.size() == 1;
+  goes_on_ = own_rows || (alone && grouping == Grouping::tile);
   if (!own_rows) {
     const int64_t tiles = wave_.back().first_tile + wave_.back().tiles;
     workers_.for_ranges(tiles, 4, [&](int64_t begin, int64_t end) {
@@ -166,6 +171,15 @@ void Products::run_wave(std::span<const Product> products,
         pack(products[chunk->product], *chunk, tile - chunk->first_tile);
       }
     });
+  }
+  if (alone && grouping != Grouping::columns && wave_[0].geometry.tiles) {
+    // Equal work: each worker its share, rows or panels that are neighbours.
+    workers_.for_shares(groups, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        run_group(products, epilogue, static_cast<size_t>(i), own_rows);
+      }
+    });
+    return;
   }
   // In order, so that neighbours run at the same time on the same or another worker.
   std::atomic<int64_t> next{0};
@@ -324,6 +338,7 @@ void Products::compute_tiles(const Product& product, const Chunk& chunk, const T
   p.sum_rows = tile.sum_rows;
   p.weight_scale = weight_scale(product, tile);
   p.row_scale = row_scale(product, chunk, tile);
+  p.goes_on = goes_on_;
   table_.matrix_product(p);
 }
 

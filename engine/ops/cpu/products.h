@@ -82,7 +82,9 @@ class Products {
   // worker packs them itself, and its share of the rows is the same in every op); all of some columns.
   enum class Grouping { tile, rows, columns };
   Grouping grouping(std::span<const Product> products, Order order) const;
-  int64_t task_panels(const Product& product, const Geometry& g, int panel_multiple,
+  int64_t all_panels(std::span<const Product> products) const;
+  // Panels of a task; `all`: of all products, once for each of their row blocks.
+  int64_t task_panels(const Product& product, const Geometry& g, int64_t all, int panel_multiple,
                       Grouping grouping) const;
 
   // Rows [first_row, first_row + rows) of a product, packed.
@@ -113,6 +115,7 @@ class Products {
   const Workers& workers_;
   const bool ue8m0_;
   std::vector<Chunk> wave_;
+  bool goes_on_ = false;  // MatrixProduct::goes_on
   struct Task {
     size_t chunk;
     Tile tile;
