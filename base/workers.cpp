@@ -57,6 +57,26 @@ void Workers::for_ranges(int64_t n, int64_t grain,
   });
 }
 
+void Workers::for_shares(int64_t n, int64_t grain,
+                         const std::function<void(int64_t, int64_t)>& body) const {
+  if (n <= 0) return;
+  grain = std::max<int64_t>(1, grain);
+  const int64_t chunks = (n + grain - 1) / grain, shares = std::min<int64_t>(threads_, chunks);
+  if (shares == 1) {
+    body(0, n);
+    return;
+  }
+  arena_->arena.execute([&] {
+    tbb::parallel_for(
+        int64_t{0}, shares,
+        [&](int64_t share) {
+          body(chunks * share / shares * grain,
+               std::min(n, chunks * (share + 1) / shares * grain));
+        },
+        tbb::static_partitioner());
+  });
+}
+
 void Workers::for_each(int64_t n, const std::function<void(int64_t)>& body) const {
   for_ranges(n, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) body(i);

@@ -24,6 +24,11 @@ class Workers {
   // returns when all are done. An exception of a body is rethrown here. May be nested.
   void for_ranges(int64_t n, int64_t grain,
                   const std::function<void(int64_t begin, int64_t end)>& body) const;
+  // The same with at most one range a thread, whole multiples of `grain`. The same range of another call
+  // with equal n runs on the same thread if that is free: what one loop over rows wrote is then in that
+  // thread's cache when the next one reads it.
+  void for_shares(int64_t n, int64_t grain,
+                  const std::function<void(int64_t begin, int64_t end)>& body) const;
   // Calls body(i) for every i in [0, n).
   void for_each(int64_t n, const std::function<void(int64_t)>& body) const;
 

@@ -81,15 +81,17 @@ size_t workspace_bytes(const ModelConfig& config, Numerics numerics, int64_t row
   return static_cast<size_t>(floats * static_cast<int64_t>(sizeof(float)) + bytes);
 }
 
+// As one expert that every row chose with weight 1: the gated rows need not leave the backend.
 void Decoder::gated(const PreparedMlp& mlp, ops::ConstRows normed, ops::Rows accumulator) {
   const int64_t chunk = std::min(normed.rows, kChunk);
-  const ops::Rows gate = matrix(chunk_a_, chunk, mlp.gate_up->n / 2);
   const ops::Rows down = matrix(chunk_b_, chunk, config_.hidden);
+  const ops::ExpertWeights one{mlp.gate_up.get(), mlp.down.get()};
   for (int64_t row = 0; row < normed.rows; row += kChunk) {
     const int64_t n = std::min(kChunk, normed.rows - row);
-    backend_.linear_swiglu(*mlp.gate_up, {normed.row(row), n, normed.cols, normed.stride},
-                           slice(gate, 0, n));
-    backend_.linear(*mlp.down, slice(gate, 0, n), nullptr, slice(down, 0, n));
+    everyone_.expert.assign(static_cast<size_t>(n), 0);
+    everyone_.weight.assign(static_cast<size_t>(n), 1.0f);
+    backend_.experts({&one, 1}, 1, everyone_, {normed.row(row), n, normed.cols, normed.stride},
+                     slice(down, 0, n));
     backend_.add(slice(accumulator, row, n), slice(down, 0, n));
   }
 }

@@ -70,7 +70,7 @@ class Decoder {
   ops::RopeTable rope_;
   float softmax_scale_ = 0;
   ops::Router router_;
-  ops::Routing routing_;
+  ops::Routing routing_, everyone_;
 
   // Row-wise work is cut into chunks of rows, which bounds what these hold.
   Buffer<float> normed_, chunk_a_, chunk_b_, chunk_c_, query_, experts_, logits_;

@@ -16,7 +16,7 @@
 // sums = fma(dot * row scale, weight scale, sums) in AVX-512, interleaved with the next block's tiles.
 // One row uses the same instruction: reading weights binds long before the 16 cycles a KiB do.
 //
-// e4m3 weights are converted once per task and K block, a step ahead of the first row tile's products.
+// e4m3 weights are converted once per task, a step ahead of the first row tile's products.
 #include "engine/ops/cpu/amx_tiles.h"
 #include "engine/ops/cpu/avx512_vector.h"
 
@@ -28,13 +28,16 @@ constexpr int kPanelWidth = 32;
 // Steps after which sums are put down: 20 KiB of weights then stay in the first-level cache for all row
 // tiles (two streams from the second level would feed less than half of the multiplier's rate).
 constexpr int kChunk = 10;
+// Rows up to which reading weights binds.
+constexpr int kFewRows = 64;
 constexpr int kScaledSteps = kScaledBlock / kStep;
 
 // Where the next panel's weights are, so that they are on their way while this one is multiplied.
 struct Prefetch {
-  const uint8_t* next;
-  int lines;  // a step
+  const uint8_t *next, *end;
+  int lines;  // a product; a few at a time, or they take all of the core's outstanding reads
   void step() {
+    if (next >= end) return;
     for (int i = 0; i < lines; ++i) _mm_prefetch(next + i * 64, _MM_HINT_T1);
     next += lines * 64;
   }
@@ -69,16 +72,20 @@ struct SumTiles {
     }
   }
   // a: a step of activations; b: of weights.
-  static void multiply(const uint8_t* a, const uint8_t* b) {
+  static void multiply(const uint8_t* a, const uint8_t* b, Prefetch& prefetch) {
     _tile_loadd(4, a, 64);
     _tile_loadd(6, b, 128);
     _tile_dpbf16ps(0, 4, 6);
+    prefetch.step();
     _tile_loadd(7, b + 64, 128);
     _tile_dpbf16ps(1, 4, 7);
+    prefetch.step();
     if constexpr (kBothHalves) {
       _tile_loadd(5, a + kTile, 64);
       _tile_dpbf16ps(2, 5, 6);
+      prefetch.step();
       _tile_dpbf16ps(3, 5, 7);
+      prefetch.step();
     }
   }
 };
@@ -93,8 +100,7 @@ inline void plain_tile(const uint8_t* a, const uint8_t* b, int steps, bool first
     Sums::load(sums);
   }
   for (int s = 0; s < steps; ++s, a += kStepBytes, b += kStepBytes) {
-    prefetch.step();
-    Sums::multiply(a, b);
+    Sums::multiply(a, b, prefetch);
   }
   Sums::store(sums);
 }
@@ -135,100 +141,135 @@ struct Scaling {
   }
 };
 
-// One panel and K block of block-scaled weights. The scaling of a block of 128 is done between the
-// products of the one after it.
+// One panel and K block of block-scaled weights, in chunks that stay in the first-level cache once they
+// are converted. The scaling of a block of 128 is done between the products of the one after it.
 class ScaledPanel {
  public:
   explicit ScaledPanel(const MatrixProduct& p) : p_(p) {}
 
-  void run(int panel, int64_t first_column, int columns, const uint8_t* activations) {
+  void run(int panel, int64_t first_column, int steps, const uint8_t* activations,
+           Prefetch& prefetch) {
     const uint8_t* in = p_.weights + panel * p_.panel_bytes + first_column * kPanelWidth;
-    const int steps = columns / kStep;
     const int64_t scale_blocks = (p_.k + kScaledBlock - 1) / kScaledBlock;
-    const int64_t first_block = first_column / kScaledBlock;
-    convert_step(in, weights_);
-    for (int row = 0; row < p_.rows; row += 32, activations += steps_bytes()) {
-      scaling_.rows = p_.rows - row;
-      scaling_.sums = p_.sums + (static_cast<int64_t>(panel) * p_.sum_rows + row) * kPanelWidth;
-      scaling_.row_scale_stride = scale_blocks;
-      const float* weight_scale =
-          p_.weight_scale + (panel * scale_blocks + first_block) * kPanelWidth;
-      const float* row_scale =
-          p_.row_scale == nullptr ? nullptr : p_.row_scale + row * scale_blocks + first_block;
-      const uint8_t* convert = row == 0 ? in : nullptr;
-      if (scaling_.rows > 16) {
-        tile<true>(activations, steps, first_block == 0, weight_scale, row_scale, convert);
-      } else {
-        tile<false>(activations, steps, first_block == 0, weight_scale, row_scale, convert);
+    for (int begin = 0; begin < steps; begin += kScaledChunk) {
+      const int count = steps - begin < kScaledChunk ? steps - begin : kScaledChunk;
+      const int64_t block = (first_column / kStep + begin) / kScaledSteps;
+      const uint8_t* convert = in + begin * kTile;
+      convert_step(convert, weights_);
+      const uint8_t* a = activations + begin * kStepBytes;
+      for (int row = 0; row < p_.rows; row += 32, a += p_.block / kStep * kStepBytes) {
+        Scaling next;
+        next.rows = p_.rows - row;
+        next.sums = p_.sums + (static_cast<int64_t>(panel) * p_.sum_rows + row) * kPanelWidth;
+        next.first = block == 0;
+        next.weight_scale = p_.weight_scale + (panel * scale_blocks + block) * kPanelWidth;
+        next.row_scale =
+            p_.row_scale == nullptr ? nullptr : p_.row_scale + row * scale_blocks + block;
+        next.row_scale_stride = scale_blocks;
+        const uint8_t* from = row == 0 ? convert : nullptr;
+        if (next.rows > 16) {
+          tile<true>(a, count, next, from, prefetch);
+        } else {
+          tile<false>(a, count, next, from, prefetch);
+        }
       }
     }
+  }
+  void finish() {
+    pending_.apply(0, 32);
+    pending_.dot = nullptr;
   }
 
  private:
-  int64_t steps_bytes() const { return p_.block / kStep * kStepBytes; }
+  static constexpr int kScaledChunk = 2 * kScaledSteps;
 
+  // `steps` of a row tile; from: e4m3 weights to convert on the way, or null.
   template <bool kBothHalves>
-  void tile(const uint8_t* a, int steps, bool first, const float* weight_scale,
-            const float* row_scale, const uint8_t* convert) {
+  void tile(const uint8_t* a, int steps, Scaling next, const uint8_t* from, Prefetch& prefetch) {
     using Sums = SumTiles<kBothHalves>;
-    scaling_.dot = nullptr;
-    float* dot = dots_[0];
     for (int s = 0; s < steps; s += kScaledSteps) {
-      const int end = steps - s < kScaledSteps ? steps - s : kScaledSteps;
+      const int count = steps - s < kScaledSteps ? steps - s : kScaledSteps;
       Sums::zero();
-      for (int i = 0; i < end; ++i, a += kStepBytes) {
-        if (convert != nullptr && s + i + 1 < steps) {
-          convert_step(convert + (s + i + 1) * kTile, weights_ + (s + i + 1) * kStepBytes);
+      for (int i = 0; i < count; ++i, a += kStepBytes) {
+        if (from != nullptr && s + i + 1 < steps) {
+          convert_step(from + (s + i + 1) * kTile, weights_ + (s + i + 1) * kStepBytes);
         }
-        Sums::multiply(a, weights_ + (s + i) * kStepBytes);
-        scaling_.apply(8 * i, i + 1 == end ? 32 : 8 * i + 8);
+        Sums::multiply(a, weights_ + (s + i) * kStepBytes, prefetch);
+        pending_.apply(8 * i, i + 1 == count ? 32 : 8 * i + 8);
       }
+      float* dot = dots_[which_];
+      which_ ^= 1;
       Sums::store(dot);
-      scaling_.dot = dot;
-      dot = dot == dots_[0] ? dots_[1] : dots_[0];
-      scaling_.first = first && s == 0;
-      scaling_.weight_scale = weight_scale + s / kScaledSteps * kPanelWidth;
-      scaling_.row_scale = row_scale == nullptr ? nullptr : row_scale + s / kScaledSteps;
+      pending_ = next;
+      pending_.dot = dot;
+      next.first = false;
+      next.weight_scale += kPanelWidth;
+      if (next.row_scale != nullptr) ++next.row_scale;
     }
-    scaling_.apply(0, 32);
   }
 
   const MatrixProduct& p_;
-  Scaling scaling_;
+  Scaling pending_{};
+  int which_ = 0;
   alignas(64) float dots_[2][32 * kPanelWidth];
-  alignas(64) uint8_t weights_[kTileBlock / kStep * kStepBytes];
+  alignas(64) uint8_t weights_[kScaledChunk * kStepBytes];
 };
 
-void matrix_product(const MatrixProduct& p) {
-  const Tiles tiles;
-  const int row_tiles = (p.rows + 31) / 32;
-  ScaledPanel scaled(p);
-  for (int64_t begin = 0; begin < p.k; begin += p.block) {
-    const int columns = static_cast<int>(p.k - begin < p.block ? p.k - begin : p.block);
-    const int steps = columns / kStep;
-    const uint8_t* activations = p.activations + begin / p.block * p.block_bytes;
-    for (int panel = 0; panel < p.panels; ++panel) {
-      if (p.storage == Storage::e4m3) {
-        scaled.run(panel, begin, columns, activations);
-        continue;
-      }
-      const uint8_t* weights = p.weights + panel * p.panel_bytes + begin * kPanelWidth * 2;
-      Prefetch prefetch{weights + p.panel_bytes, (32 + row_tiles - 1) / row_tiles};
-      for (int first = 0; first < steps; first += kChunk, weights += kChunk * kStepBytes) {
-        const uint8_t* a = activations + first * kStepBytes;
-        const int count = steps - first < kChunk ? steps - first : kChunk;
-        const bool zero = begin == 0 && first == 0;
-        for (int row = 0; row < p.rows; row += 32, a += p.block / kStep * kStepBytes) {
-          float* sums = p.sums + (static_cast<int64_t>(panel) * p.sum_rows + row) * kPanelWidth;
-          if (p.rows - row > 16) {
-            plain_tile<true>(a, weights, count, zero, sums, prefetch);
-          } else {
-            plain_tile<false>(a, weights, count, zero, sums, prefetch);
-          }
-        }
+// One panel and K block of bf16 weights.
+void plain_panel(const MatrixProduct& p, int panel, int64_t first_column, int steps,
+                 const uint8_t* activations, Prefetch& prefetch) {
+  const uint8_t* weights = p.weights + panel * p.panel_bytes + first_column * kPanelWidth * 2;
+  for (int first = 0; first < steps; first += kChunk, weights += kChunk * kStepBytes) {
+    const uint8_t* a = activations + first * kStepBytes;
+    const int count = steps - first < kChunk ? steps - first : kChunk;
+    const bool zero = first_column == 0 && first == 0;
+    for (int row = 0; row < p.rows; row += 32, a += p.block / kStep * kStepBytes) {
+      float* sums = p.sums + (static_cast<int64_t>(panel) * p.sum_rows + row) * kPanelWidth;
+      if (p.rows - row > 16) {
+        plain_tile<true>(a, weights, count, zero, sums, prefetch);
+      } else {
+        plain_tile<false>(a, weights, count, zero, sums, prefetch);
       }
     }
   }
+}
+
+// Few rows: a panel's K blocks one after another, as they lie in memory. Many: a K block's panels one
+// after another, so that its activations stay in the second-level cache.
+void matrix_product(const MatrixProduct& p) {
+  const Tiles tiles;
+  ScaledPanel scaled(p);
+  const bool e4m3 = p.storage == Storage::e4m3;
+  const int column_bytes = kPanelWidth * (e4m3 ? 1 : 2);
+  // What is read next is spread over the products of a step: 2 for each half of a row tile.
+  const int halves = (p.rows + 15) / 16, step_lines = kStep * column_bytes / 64;
+  const int lines = (step_lines / 2 + halves - 1) / halves;
+  const bool few = p.rows <= kFewRows;
+  const auto block = [&](int panel, int64_t begin) {
+    const int64_t columns = p.k - begin < p.block ? p.k - begin : p.block;
+    const bool last_block = begin + p.block >= p.k, last_panel = panel + 1 == p.panels;
+    const uint8_t* next = p.weights + panel * p.panel_bytes + begin * column_bytes +
+                          (few ? columns * column_bytes : p.panel_bytes);
+    const bool wanted = !last_panel || p.goes_on || (few && !last_block);
+    Prefetch prefetch{next, wanted ? next + columns * column_bytes : next, lines};
+    const uint8_t* activations = p.activations + begin / p.block * p.block_bytes;
+    const auto steps = static_cast<int>(columns / kStep);
+    if (e4m3) {
+      scaled.run(panel, begin, steps, activations, prefetch);
+    } else {
+      plain_panel(p, panel, begin, steps, activations, prefetch);
+    }
+  };
+  if (few) {
+    for (int panel = 0; panel < p.panels; ++panel) {
+      for (int64_t begin = 0; begin < p.k; begin += p.block) block(panel, begin);
+    }
+  } else {
+    for (int64_t begin = 0; begin < p.k; begin += p.block) {
+      for (int panel = 0; panel < p.panels; ++panel) block(panel, begin);
+    }
+  }
+  if (e4m3) scaled.finish();
 }
 
 // 32 floats to bf16. VCVTNE2PS2BF16 takes subnormals as zero, which the product would do anyway.
@@ -259,6 +300,27 @@ void pack_tile_row(Operand operand, const float* x, int columns, void* out, bool
       for (int j = i; j < end; ++j) rest[j - i] = x[j];
       _mm512_store_si512(to, round_pair(_mm512_load_ps(rest), _mm512_load_ps(rest + 16)));
       to += kStepBytes;
+    }
+  }
+}
+
+// Two panels of 16 outputs make a line of a row; see KernelTable.
+void store_swiglu_packed(const float* sums, int sum_rows, int rows, int64_t columns, uint8_t* out,
+                         int64_t first_column, int64_t block, int64_t block_bytes) {
+  constexpr int kLanes = Avx512::kLanes;
+  const int64_t row_tile = block / kStep * kStepBytes;
+  const int64_t end = first_column + columns;
+  for (int64_t c = first_column; c < (end + kStep - 1) / kStep * kStep; c += kLanes) {
+    const float* from = sums + (c - first_column) / kLanes * sum_rows * kPanelWidth;
+    uint8_t* to = out + c / block * block_bytes + c % block / kStep * kStepBytes + c % kStep * 2;
+    const int64_t left = end - c;
+    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
+    for (int r = 0; r < rows; ++r) {
+      __m512 v = _mm512_setzero_ps();
+      if (left > 0) v = _mm512_maskz_mov_ps(mask, swiglu_of<Avx512>(from + r * kPanelWidth));
+      _mm256_store_si256(
+          reinterpret_cast<__m256i*>(to + r / 32 * row_tile + r % 32 / 16 * kTile + r % 16 * 64),
+          reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
     }
   }
 }
@@ -298,6 +360,7 @@ constexpr KernelTable amx_table() {
   table.k_multiple = kStep;
   table.pack_tile_row = pack_tile_row;
   table.matrix_product = matrix_product;
+  table.store_swiglu_packed = store_swiglu_packed;
   table.attention_rows[1] = kAmxAttentionRows;
   table.attention_scratch = attention_scratch_of_both;
   table.attention = attention_of_either;

@@ -91,6 +91,7 @@ struct MatrixProduct {
   int sum_rows;                 // rows padded to 16; the padding is overwritten
   const float* weight_scale;    // [panels][blocks of 128][panel] or null
   const float* row_scale;       // [rows][blocks of 128] or null
+  bool goes_on;                 // the panel behind the last will be wanted next
 };
 
 // Rows of one KV head (query row, head), ascending in `length`, over the positions of one segment.
@@ -138,12 +139,22 @@ struct KernelTable {
                         float* scale);
   void (*matrix_product)(const MatrixProduct& args);
 
-  // sums [rows][panel] of one panel to `out` (row stride `stride`): the first `columns` outputs plus
-  // bias (may be null).
-  void (*store)(const float* sums, int rows, int columns, const float* bias, float* out,
-                int64_t stride);
-  // sums hold `lanes` gates, then `lanes` ups: silu(gate) * up, the first `columns` of them.
-  void (*store_swiglu)(const float* sums, int rows, int columns, float* out, int64_t stride);
+  // Sums of one or several panels ([panel][sum_rows][panel]) to `out` (row stride `stride`): the first
+  // `columns` outputs plus bias (may be null).
+  void (*store)(const float* sums, int sum_rows, int rows, int64_t columns, const float* bias,
+                float* out, int64_t stride);
+  // A panel's sums hold `lanes` gates, then `lanes` ups: silu(gate) * up, the first `columns` of them
+  // all.
+  void (*store_swiglu)(const float* sums, int sum_rows, int rows, int64_t columns, float* out,
+                       int64_t stride);
+  // The same, rounded to bf16, as packed activations of a MatrixProduct from `first_column` on (a
+  // multiple of 2 * lanes), zeros up to a whole step. K blocks of `block` columns, block_bytes apart.
+  // Null where matrix_product is.
+  void (*store_swiglu_packed)(const float* sums, int sum_rows, int rows, int64_t columns, uint8_t* out,
+                              int64_t first_column, int64_t block, int64_t block_bytes);
+  // out[row_of[r]] += weight[r] * sums of row r, in one multiply-add each.
+  void (*accumulate_rows)(const float* sums, int sum_rows, int rows, int64_t columns,
+                          const int32_t* row_of, const float* weight, float* out, int64_t stride);
   // Maximum, sum of e^(x - maximum) and first index of the maximum over `panels` panels of one row,
   // `panel_stride` floats apart. Unused columns hold -inf.
   void (*log_sum)(const float* sums, int64_t panel_stride, int panels, float* maximum, float* sum,
@@ -156,7 +167,6 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* weight, double eps, float* out, int64_t n);
   void (*to_bf16)(const float* x, uint16_t* out, int64_t n);
   void (*add)(float* accumulator, const float* x, int64_t n);
-  void (*add_scaled)(float* accumulator, float factor, const float* x, int64_t n);
 
   // For peak.h: keep the multipliers busy with registers alone and return the operations done (two
   // per multiply-add), or read memory. busy_int8 is null where there is no such instruction.

@@ -105,7 +105,7 @@ class PackedBackend final : public CpuBackend {
  private:
   template <class Body>
   void for_rows(int64_t rows, const Body& body) const {
-    workers_.for_ranges(rows, kRowGrain, [&](int64_t begin, int64_t end) {
+    workers_.for_shares(rows, kRowGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) body(i);
     });
   }
@@ -113,26 +113,23 @@ class PackedBackend final : public CpuBackend {
   // Sums to rows of `out`, whose first column is the part's first output.
   void store(const PackedPart& part, const Tile& tile, const float* bias, float* out,
              int64_t stride) const {
-    for (int j = 0; j < tile.panels; ++j) {
-      const int64_t column = (tile.first_panel + j) * table_.panel;
-      const int64_t columns = std::min<int64_t>(table_.panel, part.outputs - column);
-      table_.store(tile.sums + static_cast<int64_t>(j) * tile.sum_rows * table_.panel, tile.rows,
-                   static_cast<int>(columns), bias == nullptr ? nullptr : bias + column,
-                   out + tile.first_row * stride + column, stride);
-    }
+    const int64_t column = tile.first_panel * table_.panel;
+    table_.store(tile.sums, tile.sum_rows, tile.rows, columns(part, tile, table_.panel),
+                 bias == nullptr ? nullptr : bias + column, out + tile.first_row * stride + column,
+                 stride);
   }
   void store_swiglu(const PackedPart& part, const Tile& tile, Rows out) const {
-    for (int j = 0; j < tile.panels; ++j) {
-      const int64_t column = (tile.first_panel + j) * table_.lanes;
-      const int64_t columns = std::min<int64_t>(table_.lanes, part.outputs - column);
-      table_.store_swiglu(tile.sums + static_cast<int64_t>(j) * tile.sum_rows * table_.panel, tile.rows,
-                          static_cast<int>(columns), out.row(tile.first_row) + column, out.stride);
-    }
+    table_.store_swiglu(tile.sums, tile.sum_rows, tile.rows, columns(part, tile, table_.lanes),
+                        out.row(tile.first_row) + tile.first_panel * table_.lanes, out.stride);
+  }
+  // The part's outputs that a tile holds, `each` to a panel.
+  static int64_t columns(const PackedPart& part, const Tile& tile, int64_t each) {
+    return std::min(tile.panels * each, part.outputs - tile.first_panel * each);
   }
 
   const KernelTable& table_;
   mutable Products products_;
-  mutable AlignedBuffer expert_hidden_, expert_out_;
+  mutable AlignedBuffer expert_hidden_;
 };
 
 void PackedBackend::attention(const Attention& args) const {
@@ -206,66 +203,77 @@ void PackedBackend::experts(std::span<const ExpertWeights> experts, int top_k,
   for (const int32_t e : routing.expert) ++begin[static_cast<size_t>(e) + 1];
   for (size_t e = 0; e < experts.size(); ++e) begin[e + 1] += begin[e];
   std::vector<int32_t> row_of(static_cast<size_t>(count));
-  std::vector<int64_t> place(static_cast<size_t>(count));  // of entry row * top_k + j
+  std::vector<float> weight_of(static_cast<size_t>(count));
   std::vector<int64_t> next(begin.begin(), begin.end() - 1);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t p = next[static_cast<size_t>(routing.expert[i])]++;
-    place[i] = p;
     row_of[p] = static_cast<int32_t>(i / top_k);
+    weight_of[p] = routing.weight[i];
   }
   for_rows(out.rows, [&](int64_t i) { std::fill(out.row(i), out.row(i) + out.cols, 0.0f); });
 
-  // Groups of experts, ascending, as far as memory for their intermediate rows goes.
+  // Groups of experts, ascending, as far as memory for their gated rows goes.
   for (size_t first = 0, last = 0; first < experts.size(); first = last) {
-    int64_t width = 0;
     std::vector<Product> up, down;
-    std::vector<int64_t> offset;  // first row of each product in the group's buffers
+    std::vector<int64_t> offset;  // bytes to the gated rows of each product
+    int64_t bytes = 0;
     for (last = first; last < experts.size(); ++last) {
       const int64_t rows = begin[last + 1] - begin[last];
       if (rows == 0) continue;
       const PackedMatrix& gate_up = packed(*experts[last].gate_up);
-      width = std::max(width, gate_up.n / 2);
-      const int64_t group_rows = begin[last + 1] - begin[first];
-      const auto needed = group_rows * (width + out.cols) * static_cast<int64_t>(sizeof(float));
-      if (!up.empty() && needed > kExpertBytes) break;
-      require(gate_up.parts[0].gate_up && gate_up.k == x.cols &&
-                  experts[last].down->k == gate_up.n / 2 && experts[last].down->n == out.cols,
+      const PackedMatrix& w = packed(*experts[last].down);
+      require(gate_up.parts[0].gate_up && gate_up.k == x.cols && w.parts.size() == 1 &&
+                  w.k == gate_up.n / 2 && w.n == out.cols,
               "experts: shapes");
+      const bool tiles = products_.takes_packed(w.parts[0]);
+      const int64_t more = tiles ? products_.packed_layout(w.parts[0], rows).bytes
+                                 : rows * w.k * static_cast<int64_t>(sizeof(float));
+      if (!up.empty() && bytes + more > kExpertBytes) break;
       up.push_back({&gate_up.parts[0], x, row_of.data() + begin[last], rows});
-      offset.push_back(begin[last] - begin[first]);
+      down.push_back({&w.parts[0], {}, nullptr, rows});
+      offset.push_back(bytes);
+      bytes += (more + 63) / 64 * 64;
     }
     if (up.empty()) continue;
-    const int64_t rows = begin[last] - begin[first];
-    expert_hidden_.reserve(static_cast<size_t>(rows * width) * sizeof(float));
-    expert_out_.reserve(static_cast<size_t>(rows * out.cols) * sizeof(float));
-    float* hidden = expert_hidden_.as<float>();
-    float* y = expert_out_.as<float>();
-    products_.run(up, [&](const Tile& tile) {
-      const PackedPart& part = *up[tile.product].part;
-      store_swiglu(part, tile,
-                   Rows{hidden + offset[tile.product] * width, up[tile.product].rows, part.outputs,
-                        width});
-    });
-    size_t product = 0;
-    for (size_t e = first; e < last; ++e) {
-      if (begin[e + 1] == begin[e]) continue;
-      const PackedMatrix& w = packed(*experts[e].down);
-      require(w.parts.size() == 1, "experts: stacked down matrix");
-      down.push_back({&w.parts[0], ConstRows(hidden + offset[product] * width, up[product].rows, w.k,
-                                             width),
-                      nullptr, up[product].rows});
-      ++product;
-    }
-    products_.run(down, [&](const Tile& tile) {
-      store(*down[tile.product].part, tile, nullptr, y + offset[tile.product] * out.cols, out.cols);
-    });
-    for_rows(out.rows, [&](int64_t i) {
-      for (int64_t j = i * top_k; j < (i + 1) * top_k; ++j) {
-        if (place[j] < begin[first] || place[j] >= begin[last]) continue;
-        table_.add_scaled(out.row(i), routing.weight[j], y + (place[j] - begin[first]) * out.cols,
-                          out.cols);
+    expert_hidden_.reserve(static_cast<size_t>(bytes));
+    for (size_t i = 0; i < down.size(); ++i) {
+      uint8_t* hidden = expert_hidden_.as<uint8_t>() + offset[i];
+      const int64_t k = down[i].part->k;
+      if (products_.takes_packed(*down[i].part)) {
+        down[i].packed = hidden;
+      } else {
+        down[i].x = ConstRows(reinterpret_cast<float*>(hidden), down[i].rows, k, k);
       }
-    });
+    }
+    const auto gate = [&](const Tile& tile) {
+      const PackedPart& part = *up[tile.product].part;
+      uint8_t* hidden = expert_hidden_.as<uint8_t>() + offset[tile.product];
+      if (down[tile.product].packed == nullptr) {
+        store_swiglu(part, tile,
+                     Rows{reinterpret_cast<float*>(hidden), up[tile.product].rows, part.outputs,
+                          part.outputs});
+        return;
+      }
+      const PackedLayout layout =
+          products_.packed_layout(*down[tile.product].part, up[tile.product].rows);
+      table_.store_swiglu_packed(tile.sums, tile.sum_rows, tile.rows,
+                                 columns(part, tile, table_.lanes),
+                                 hidden + tile.first_row / 32 * (layout.block * 64),
+                                 tile.first_panel * table_.lanes, layout.block, layout.block_bytes);
+    };
+    products_.run(up, gate, 2);
+    // Entries of the group's experts lie one after another from `entries` on.
+    std::vector<int64_t> entries;
+    for (const Product& product : up) entries.push_back(product.gather - row_of.data());
+    const auto combine = [&](const Tile& tile) {
+      const int64_t entry = entries[tile.product] + tile.first_row;
+      const int64_t column = tile.first_panel * table_.panel;
+      table_.accumulate_rows(tile.sums, tile.sum_rows, tile.rows,
+                             columns(*down[tile.product].part, tile, table_.panel),
+                             row_of.data() + entry, weight_of.data() + entry, out.data + column,
+                             out.stride);
+    };
+    products_.run(down, combine, 1, Order::by_product);
   }
 }
 

@@ -377,31 +377,44 @@ inline void store_some(float* to, typename V::F v, int n) {
   }
 }
 
+// Row by row over all panels: a row's outputs are neighbours, rows are pages apart.
 template <class V>
-void store_rows(const float* sums, int rows, int columns, const float* bias, float* out,
-                int64_t stride) {
-  for (int half = 0; half < 2; ++half) {
-    const int n = columns - half * V::kLanes;
-    if (n <= 0) break;
-    typename V::F b = V::zero();
-    if (bias != nullptr) {
-      const float* from = bias + half * V::kLanes;
-      b = n >= V::kLanes ? V::load(from) : load_some<V>(from, n);
-    }
-    for (int r = 0; r < rows; ++r) {
-      typename V::F v = V::load(sums + r * kPanel<V> + half * V::kLanes);
-      if (bias != nullptr) v = V::add(v, b);
-      store_some<V>(out + r * stride + half * V::kLanes, v, n);
+void store_rows(const float* sums, int sum_rows, int rows, int64_t columns, const float* bias,
+                float* out, int64_t stride) {
+  const int64_t panel = static_cast<int64_t>(sum_rows) * kPanel<V>;
+  for (int r = 0; r < rows; ++r, out += stride) {
+    const float* from = sums + r * kPanel<V>;
+    for (int64_t c = 0; c < columns; c += kPanel<V>, from += panel) {
+      for (int half = 0; half < 2; ++half) {
+        const int64_t at = c + half * V::kLanes;
+        const int n = columns - at < V::kLanes ? static_cast<int>(columns - at) : V::kLanes;
+        if (n <= 0) break;
+        typename V::F v = V::load(from + half * V::kLanes);
+        if (bias != nullptr) {
+          v = V::add(v, n == V::kLanes ? V::load(bias + at) : load_some<V>(bias + at, n));
+        }
+        store_some<V>(out + at, v, n);
+      }
     }
   }
 }
 
+// silu(gate) * up of one row of a panel.
 template <class V>
-void store_swiglu(const float* sums, int rows, int columns, float* out, int64_t stride) {
-  for (int r = 0; r < rows; ++r) {
+inline typename V::F swiglu_of(const float* sums) {
+  return V::mul(vector_silu<V>(V::load(sums)), V::load(sums + V::kLanes));
+}
+
+template <class V>
+void store_swiglu(const float* sums, int sum_rows, int rows, int64_t columns, float* out,
+                  int64_t stride) {
+  const int64_t panel = static_cast<int64_t>(sum_rows) * kPanel<V>;
+  for (int r = 0; r < rows; ++r, out += stride) {
     const float* from = sums + r * kPanel<V>;
-    const auto gate = vector_silu<V>(V::load(from));
-    store_some<V>(out + r * stride, V::mul(gate, V::load(from + V::kLanes)), columns);
+    for (int64_t c = 0; c < columns; c += V::kLanes, from += panel) {
+      const int n = columns - c < V::kLanes ? static_cast<int>(columns - c) : V::kLanes;
+      store_some<V>(out + c, swiglu_of<V>(from), n);
+    }
   }
 }
 

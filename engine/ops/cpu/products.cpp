@@ -22,13 +22,16 @@ constexpr int64_t kTileActivationBytes = int64_t{1} << 20;
 // Where K has several blocks, activations are read again for each task: as many columns as their
 // sums leave room for.
 constexpr int64_t kDeepRows = 384, kDeepColumns = 256;
-// Tasks a worker, so that none waits long for the last.
-constexpr int64_t kTasks = 8;
+// Tasks a worker, so that none waits long for the last; fewer where a task spans many products.
+constexpr int64_t kTasks = 8, kColumnTasks = 2;
+// Rows a worker from which on each has its own, and reads all weights, unless these are much larger than
+// what the workers would take from each other (the head); groups of rows a worker where there are many
+// products.
+constexpr int64_t kLeastRows = 128, kMostWeights = int64_t{64} << 20, kGroups = 4;
 
 }  // namespace
 
-Products::Geometry Products::geometry(const Product& product, int panel_multiple) const {
-  const PackedPart& part = *product.part;
+Products::Geometry Products::geometry(const PackedPart& part) const {
   const int64_t bytes = table_.operand_bytes[static_cast<int>(part.operand)];
   Geometry g;
   g.tiles = table_.matrix_product != nullptr && part.operand != Operand::f32;
@@ -37,32 +40,84 @@ Products::Geometry Products::geometry(const Product& product, int panel_multiple
     g.blocks = ceil_div(part.k, g.block);
     g.tile_rows = table_.tile_rows;
     g.row_block = kVectorRows;
-    g.panels = kVectorColumns / table_.panel;
   } else {
     const int64_t k = part.padded_k;
     g.blocks = ceil_div(k, kTileBlock);
     g.block = g.blocks == 1 ? k : round_up(ceil_div(k, g.blocks), kScaledBlock);
     g.blocks = ceil_div(k, g.block);
     g.tile_rows = kTileRows;
-    g.row_block = std::max<int64_t>(kTileRows, kTileActivationBytes / (g.block * bytes) / kTileRows * kTileRows);
+    g.row_block = std::max<int64_t>(
+        kTileRows, kTileActivationBytes / (g.block * bytes) / kTileRows * kTileRows);
     if (g.blocks > 1) g.row_block = std::min(g.row_block, kDeepRows);
-    const int64_t all = ceil_div(product.rows, g.row_block) * part.panels;
-    g.panels = std::clamp<int64_t>(ceil_div(all, workers_.threads() * kTasks), 1,
-                                   kDeepColumns / table_.panel);
-    g.panels = round_up(g.panels, panel_multiple);
   }
   g.tile_bytes = g.block * g.tile_rows * bytes;
   return g;
 }
 
+Products::Grouping Products::grouping(std::span<const Product> products, Order order) const {
+  int64_t row_blocks = 0, used = 0, rows = 0, weights = 0;
+  bool tiles = true;
+  for (const Product& product : products) {
+    if (product.rows == 0) continue;
+    const Geometry g = geometry(*product.part);
+    tiles = tiles && g.tiles;
+    row_blocks += ceil_div(product.rows, g.row_block);
+    ++used;
+    rows = product.rows;
+    weights = product.part->panels * product.part->panel_bytes;
+  }
+  const int64_t threads = workers_.threads();
+  if (order == Order::by_product && used > 1) return Grouping::columns;
+  if (!tiles) return Grouping::tile;
+  if (used == 1) {
+    return rows >= threads * kLeastRows && weights <= kMostWeights ? Grouping::rows : Grouping::tile;
+  }
+  return row_blocks >= threads * kGroups ? Grouping::rows : Grouping::tile;
+}
+
+int64_t Products::all_panels(std::span<const Product> products) const {
+  int64_t all = 0;
+  for (const Product& product : products) {
+    if (product.rows == 0) continue;
+    all += ceil_div(product.rows, geometry(*product.part).row_block) * product.part->panels;
+  }
+  return all;
+}
+
+int64_t Products::task_panels(const Product& product, const Geometry& g, int64_t all,
+                              int panel_multiple, Grouping grouping) const {
+  const int64_t panels = product.part->panels, threads = workers_.threads();
+  const int64_t most = (g.tiles ? kDeepColumns : kVectorColumns) / table_.panel;
+  int64_t count = most;
+  if (grouping == Grouping::columns) {
+    count = std::clamp<int64_t>(panels / (threads * kColumnTasks), 1, most);
+  } else if (grouping == Grouping::tile && g.tiles) {
+    count = std::clamp<int64_t>(all / (threads * kTasks), 1, most);
+  }
+  return round_up(count, panel_multiple);
+}
+
+bool Products::takes_packed(const PackedPart& part) const {
+  return table_.store_swiglu_packed != nullptr && part.operand == Operand::bf16;
+}
+
+PackedLayout Products::packed_layout(const PackedPart& part, int64_t rows) const {
+  const Geometry g = geometry(part);
+  const int64_t block_bytes = ceil_div(rows, g.tile_rows) * g.tile_bytes;
+  return {g.block, block_bytes, block_bytes * g.blocks};
+}
+
 void Products::run(std::span<const Product> products,
-                   const std::function<void(const Tile&)>& epilogue, int panel_multiple) {
+                   const std::function<void(const Tile&)>& epilogue, int panel_multiple,
+                   Order order) {
+  const Grouping grouping = this->grouping(products, order);
+  const int64_t panels = all_panels(products);
   wave_.clear();
   int64_t bytes = 0, scales = 0, tiles = 0;
   const auto flush = [&] {
     activations_.reserve(static_cast<size_t>(bytes));
     scales_.reserve(static_cast<size_t>(scales) * sizeof(float));
-    run_wave(products, epilogue);
+    run_wave(products, epilogue, grouping);
     wave_.clear();
     bytes = scales = tiles = 0;
   };
@@ -70,10 +125,11 @@ void Products::run(std::span<const Product> products,
     const Product& product = products[i];
     const PackedPart& part = *product.part;
     if (product.rows == 0) continue;
-    const Geometry g = geometry(product, panel_multiple);
-    const int64_t tile_bytes = g.blocks * g.tile_bytes;  // of all K
+    Geometry g = geometry(part);
+    g.panels = task_panels(product, g, panels, panel_multiple, grouping);
+    const int64_t tile_bytes = product.packed == nullptr ? g.blocks * g.tile_bytes : 0;  // of all K
     const int64_t all = ceil_div(product.rows, g.tile_rows);
-    const int64_t most = std::max<int64_t>(1, kWorkspaceBytes / tile_bytes);
+    const int64_t most = tile_bytes == 0 ? all : std::max<int64_t>(1, kWorkspaceBytes / tile_bytes);
     const int64_t pieces = ceil_div(all, most);
     for (int64_t piece = 0; piece < pieces; ++piece) {
       const int64_t first = all * piece / pieces, last = all * (piece + 1) / pieces;
@@ -98,19 +154,71 @@ void Products::run(std::span<const Product> products,
 }
 
 void Products::run_wave(std::span<const Product> products,
-                        const std::function<void(const Tile&)>& epilogue) {
-  const int64_t tiles = wave_.back().first_tile + wave_.back().tiles;
-  workers_.for_ranges(tiles, 4, [&](int64_t begin, int64_t end) {
-    auto chunk = std::upper_bound(wave_.begin(), wave_.end(), begin, [](int64_t tile, const Chunk& c) {
-                   return tile < c.first_tile;
-                 }) - 1;
-    for (int64_t tile = begin; tile < end; ++tile) {
-      while (tile >= chunk->first_tile + chunk->tiles) ++chunk;
-      pack(products[chunk->product], *chunk, tile - chunk->first_tile);
+                        const std::function<void(const Tile&)>& epilogue, Grouping grouping) {
+  make_tasks(products, grouping);
+  const auto groups = static_cast<int64_t>(first_task_.size()) - 1;
+  const bool own_rows = grouping == Grouping::rows;
+  const bool alone = wave_.size() == 1;
+  goes_on_ = own_rows || (alone && grouping == Grouping::tile);
+  if (!own_rows) {
+    const int64_t tiles = wave_.back().first_tile + wave_.back().tiles;
+    workers_.for_ranges(tiles, 4, [&](int64_t begin, int64_t end) {
+      auto chunk =
+          std::upper_bound(wave_.begin(), wave_.end(), begin,
+                           [](int64_t tile, const Chunk& c) { return tile < c.first_tile; }) - 1;
+      for (int64_t tile = begin; tile < end; ++tile) {
+        while (tile >= chunk->first_tile + chunk->tiles) ++chunk;
+        pack(products[chunk->product], *chunk, tile - chunk->first_tile);
+      }
+    });
+  }
+  if (alone && grouping != Grouping::columns && wave_[0].geometry.tiles) {
+    // Equal work: each worker its share, rows or panels that are neighbours.
+    workers_.for_shares(groups, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        run_group(products, epilogue, static_cast<size_t>(i), own_rows);
+      }
+    });
+    return;
+  }
+  // In order, so that neighbours run at the same time on the same or another worker.
+  std::atomic<int64_t> next{0};
+  workers_.for_each(std::min<int64_t>(workers_.threads(), groups), [&](int64_t) {
+    for (int64_t group = next++; group < groups; group = next++) {
+      run_group(products, epilogue, static_cast<size_t>(group), own_rows);
     }
   });
+}
 
+void Products::run_group(std::span<const Product> products,
+                         const std::function<void(const Tile&)>& epilogue, size_t group,
+                         bool pack_first) {
+  thread_local AlignedBuffer sums;
+  for (size_t i = first_task_[group]; i < first_task_[group + 1]; ++i) {
+    Task& task = tasks_[i];
+    const Chunk& chunk = wave_[task.chunk];
+    const Product& product = products[task.tile.product];
+    if (pack_first && i == first_task_[group]) {
+      const int64_t row = task.tile.first_row - chunk.first_row, height = chunk.geometry.tile_rows;
+      for (int64_t t = row / height; t < ceil_div(row + task.tile.rows, height); ++t) {
+        pack(product, chunk, t);
+      }
+    }
+    sums.reserve(static_cast<size_t>(task.tile.panels) * static_cast<size_t>(table_.panel) *
+                 static_cast<size_t>(task.tile.sum_rows) * sizeof(float));
+    task.tile.sums = sums.as<float>();
+    if (chunk.geometry.tiles) {
+      compute_tiles(product, chunk, task.tile);
+    } else {
+      compute(product, chunk, task.tile);
+    }
+    epilogue(task.tile);
+  }
+}
+
+void Products::make_tasks(std::span<const Product> products, Grouping grouping) {
   tasks_.clear();
+  first_task_.clear();
   const auto add = [&](size_t c, int64_t block, int64_t row_blocks, int64_t panel) {
     const Chunk& chunk = wave_[c];
     const Geometry& g = chunk.geometry;
@@ -124,45 +232,47 @@ void Products::run_wave(std::span<const Product> products,
     tile.panels = static_cast<int>(
         std::min<int64_t>(g.panels, products[chunk.product].part->panels - panel));
     tile.sum_rows = g.tiles ? static_cast<int>(round_up(tile.rows, 16)) : tile.rows;
+    if (grouping == Grouping::tile) first_task_.push_back(tasks_.size());
     tasks_.push_back({c, tile});
   };
-  for (size_t c = 0; c < wave_.size(); ++c) {
-    const Chunk& chunk = wave_[c];
-    const int64_t row_blocks = ceil_div(chunk.rows, chunk.geometry.row_block);
-    const int64_t panels = products[chunk.product].part->panels;
-    // Neighbours share what stays in cache: tiles the activations, vectors the weights.
-    if (chunk.geometry.tiles) {
-      for (int64_t b = 0; b < row_blocks; ++b) {
-        for (int64_t p = 0; p < panels; p += chunk.geometry.panels) add(c, b, row_blocks, p);
+  const auto row_blocks = [&](const Chunk& chunk) {
+    const int64_t blocks = ceil_div(chunk.rows, chunk.geometry.row_block);
+    // Equal shares of the rows of a single product.
+    return grouping == Grouping::rows && wave_.size() == 1
+               ? std::min(chunk.tiles, round_up(blocks, workers_.threads()))
+               : blocks;
+  };
+  if (grouping == Grouping::columns) {
+    const int64_t panels = products[wave_[0].product].part->panels;
+    for (int64_t p = 0; p < panels; p += wave_[0].geometry.panels) {
+      first_task_.push_back(tasks_.size());
+      for (size_t c = 0; c < wave_.size(); ++c) {
+        for (int64_t b = 0; b < row_blocks(wave_[c]); ++b) add(c, b, row_blocks(wave_[c]), p);
       }
-    } else {
-      for (int64_t p = 0; p < panels; p += chunk.geometry.panels) {
-        for (int64_t b = 0; b < row_blocks; ++b) add(c, b, row_blocks, p);
+    }
+  } else {
+    for (size_t c = 0; c < wave_.size(); ++c) {
+      const Chunk& chunk = wave_[c];
+      const int64_t blocks = row_blocks(chunk), step = chunk.geometry.panels;
+      const int64_t panels = products[chunk.product].part->panels;
+      // Neighbours share what stays in cache: tiles the activations, vectors the weights.
+      if (chunk.geometry.tiles) {
+        for (int64_t b = 0; b < blocks; ++b) {
+          if (grouping == Grouping::rows) first_task_.push_back(tasks_.size());
+          for (int64_t p = 0; p < panels; p += step) add(c, b, blocks, p);
+        }
+      } else {
+        for (int64_t p = 0; p < panels; p += step) {
+          for (int64_t b = 0; b < blocks; ++b) add(c, b, blocks, p);
+        }
       }
     }
   }
-  // In order, so that neighbours run at the same time on the same or another worker.
-  std::atomic<size_t> next{0};
-  workers_.for_each(std::min<int64_t>(workers_.threads(), static_cast<int64_t>(tasks_.size())),
-                    [&](int64_t) {
-                      thread_local AlignedBuffer sums;
-                      for (size_t i = next++; i < tasks_.size(); i = next++) {
-                        Task& task = tasks_[i];
-                        sums.reserve(static_cast<size_t>(task.tile.panels) * table_.panel *
-                                     static_cast<size_t>(task.tile.sum_rows) * sizeof(float));
-                        task.tile.sums = sums.as<float>();
-                        const Chunk& chunk = wave_[task.chunk];
-                        if (chunk.geometry.tiles) {
-                          compute_tiles(products[task.tile.product], chunk, task.tile);
-                        } else {
-                          compute(products[task.tile.product], chunk, task.tile);
-                        }
-                        epilogue(task.tile);
-                      }
-                    });
+  first_task_.push_back(tasks_.size());
 }
 
 void Products::pack(const Product& product, const Chunk& chunk, int64_t tile) {
+  if (product.packed != nullptr) return;
   const int64_t first = tile * chunk.geometry.tile_rows;
   const int64_t last = std::min<int64_t>(chunk.rows, first + chunk.geometry.tile_rows);
   for (int64_t i = first; i < last; ++i) {
@@ -191,12 +301,13 @@ void Products::pack_row(const Product& product, const Chunk& chunk, int64_t row,
   }
 }
 
-const std::byte* Products::activations(const Product& product, const Chunk& chunk,
-                                       const Tile& tile) const {
+const uint8_t* Products::activations(const Product& product, const Chunk& chunk,
+                                     const Tile& tile) const {
   const Geometry& g = chunk.geometry;
-  const int64_t row = tile.first_row - chunk.first_row;
-  (void)product;
-  return activations_.as<std::byte>() + chunk.offset + row / g.tile_rows * g.tile_bytes;
+  const int64_t row = tile.first_row - chunk.first_row;  // of the chunk: a packed product has one
+  const uint8_t* base =
+      product.packed != nullptr ? product.packed : activations_.as<uint8_t>() + chunk.offset;
+  return base + row / g.tile_rows * g.tile_bytes;
 }
 
 const float* Products::row_scale(const Product& product, const Chunk& chunk, const Tile& tile) const {
@@ -219,7 +330,7 @@ void Products::compute_tiles(const Product& product, const Chunk& chunk, const T
   p.panel_bytes = part.panel_bytes;
   p.panels = tile.panels;
   p.k = part.padded_k;
-  p.activations = reinterpret_cast<const uint8_t*>(activations(product, chunk, tile));
+  p.activations = activations(product, chunk, tile);
   p.block = chunk.geometry.block;
   p.block_bytes = chunk.block_bytes;
   p.rows = tile.rows;
@@ -227,14 +338,15 @@ void Products::compute_tiles(const Product& product, const Chunk& chunk, const T
   p.sum_rows = tile.sum_rows;
   p.weight_scale = weight_scale(product, tile);
   p.row_scale = row_scale(product, chunk, tile);
+  p.goes_on = goes_on_;
   table_.matrix_product(p);
 }
 
 void Products::compute(const Product& product, const Chunk& chunk, const Tile& tile) const {
   const PackedPart& part = *product.part;
   const Geometry& g = chunk.geometry;
-  const std::byte* x = activations(product, chunk, tile);
-  const std::byte* weights = part.weights.as<std::byte>() + tile.first_panel * part.panel_bytes;
+  const uint8_t* x = activations(product, chunk, tile);
+  const uint8_t* weights = part.weights.as<uint8_t>() + tile.first_panel * part.panel_bytes;
   const float* scale = weight_scale(product, tile);
   const float* scale_of_row = row_scale(product, chunk, tile);
 
@@ -242,11 +354,11 @@ void Products::compute(const Product& product, const Chunk& chunk, const Tile& t
     ThinProduct thin;
     thin.storage = part.storage;
     thin.operand = part.operand;
-    thin.weights = reinterpret_cast<const uint8_t*>(weights);
+    thin.weights = weights;
     thin.panel_bytes = part.panel_bytes;
     thin.panels = tile.panels;
     thin.k = part.k + (part.k & 1);
-    thin.activations = reinterpret_cast<const uint8_t*>(x);
+    thin.activations = x;
     thin.block_bytes = chunk.block_bytes;
     thin.rows = tile.rows;
     thin.sums = tile.sums;

@@ -63,6 +63,20 @@ void add_scaled(float* accumulator, float factor, const float* x, int64_t n) {
   }
 }
 
+// out[row_of[r]] += weight[r] * sums of row r: one expert's share of its tokens.
+template <class V>
+void accumulate_rows(const float* sums, int sum_rows, int rows, int64_t columns,
+                     const int32_t* row_of, const float* weight, float* out, int64_t stride) {
+  const int64_t panel = static_cast<int64_t>(sum_rows) * kPanel<V>;
+  for (int r = 0; r < rows; ++r) {
+    const float* from = sums + r * kPanel<V>;
+    float* to = out + row_of[r] * stride;
+    for (int64_t c = 0; c < columns; c += kPanel<V>, from += panel) {
+      add_scaled<V>(to + c, weight[r], from, columns - c < kPanel<V> ? columns - c : kPanel<V>);
+    }
+  }
+}
+
 template <class V>
 void add(float* accumulator, const float* x, int64_t n) {
   add_scaled<V>(accumulator, 1.0f, x, n);  // 1 * x is exact

@@ -34,7 +34,7 @@ CpuBackend::CpuBackend(Kernels kernels, Numerics numerics, const Workers& worker
 
 void CpuBackend::embed(const TensorView& table, std::span<const TokenId> ids, Rows out) const {
   require(table.cols() == out.cols && static_cast<int64_t>(ids.size()) == out.rows, "embed: shapes");
-  workers_.for_ranges(out.rows, kRowGrain, [&](int64_t begin, int64_t end) {
+  workers_.for_shares(out.rows, kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t id = ids[static_cast<size_t>(i)];
       require(id >= 0 && id < table.rows(), "embed: token id out of range");
@@ -43,30 +43,70 @@ void CpuBackend::embed(const TensorView& table, std::span<const TokenId> ids, Ro
   });
 }
 
+namespace {
+
+// Turns the pairs (a[i], b[i]) by angles of known cosine and sine.
+void rotate(float* __restrict a, float* __restrict b, const float* __restrict cosine,
+            const float* __restrict sine, int pairs) {
+  for (int p = 0; p < pairs; ++p) {
+    const float a0 = a[p], b0 = b[p];
+    a[p] = a0 * cosine[p] - b0 * sine[p];
+    b[p] = a0 * sine[p] + b0 * cosine[p];
+  }
+}
+void rotate_interleaved(float* __restrict v, const float* __restrict cosine,
+                        const float* __restrict sine, int pairs) {
+  for (int p = 0; p < pairs; ++p) {
+    const float a0 = v[2 * p], b0 = v[2 * p + 1];
+    v[2 * p] = a0 * cosine[p] - b0 * sine[p];
+    v[2 * p + 1] = a0 * sine[p] + b0 * cosine[p];
+  }
+}
+
+}  // namespace
+
+// Cosines, then sines, of every position below `positions`. A pass turns thousands of rows a layer, and
+// two functions in double cost more than everything else about a pair.
+const float* CpuBackend::angles(const RopeTable& table, int64_t positions) const {
+  const auto pairs = static_cast<int64_t>(table.inverse_frequency.size());
+  if (angles_of_ != table.inverse_frequency || angles_multiplier_ != table.multiplier) {
+    angles_of_ = table.inverse_frequency;
+    angles_multiplier_ = table.multiplier;
+    angles_.clear();
+  }
+  const int64_t known = pairs == 0 ? positions : static_cast<int64_t>(angles_.size()) / (2 * pairs);
+  if (known < positions) {
+    const int64_t wanted = std::max(positions, known + known / 2);
+    angles_.resize(static_cast<size_t>(wanted * 2 * pairs));
+    workers_.for_ranges(wanted - known, 64, [&](int64_t begin, int64_t end) {
+      for (int64_t i = known + begin; i < known + end; ++i) {
+        float* cosine = angles_.data() + i * 2 * pairs;
+        for (int64_t p = 0; p < pairs; ++p) {
+          const double angle = static_cast<double>(i) * table.inverse_frequency[static_cast<size_t>(p)];
+          cosine[p] = static_cast<float>(std::cos(angle) * table.multiplier);
+          cosine[pairs + p] = static_cast<float>(std::sin(angle) * table.multiplier);
+        }
+      }
+    });
+  }
+  return angles_.data();
+}
+
 void CpuBackend::rope(Rows x, int heads, int64_t head_stride, int64_t offset, int dim,
                       const int32_t* positions, const RopeTable& table) const {
   const int pairs = dim / 2;
   require(dim % 2 == 0 && static_cast<int>(table.inverse_frequency.size()) == pairs, "rope: shapes");
-  workers_.for_ranges(x.rows, kRowGrain, [&](int64_t begin, int64_t end) {
-    std::vector<float> cosine(static_cast<size_t>(pairs)), sine(static_cast<size_t>(pairs));
-    int64_t known = -1;
+  if (x.rows == 0) return;
+  const float* all = angles(table, *std::max_element(positions, positions + x.rows) + int64_t{1});
+  workers_.for_shares(x.rows, kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      if (positions[i] != known) {
-        known = positions[i];
-        for (int p = 0; p < pairs; ++p) {
-          const double angle = static_cast<double>(known) * table.inverse_frequency[p];
-          cosine[p] = static_cast<float>(std::cos(angle) * table.multiplier);
-          sine[p] = static_cast<float>(std::sin(angle) * table.multiplier);
-        }
-      }
+      const float* cosine = all + int64_t{positions[i]} * dim;
       for (int h = 0; h < heads; ++h) {
         float* v = x.row(i) + h * head_stride + offset;
-        for (int p = 0; p < pairs; ++p) {
-          float& a = table.interleaved ? v[2 * p] : v[p];
-          float& b = table.interleaved ? v[2 * p + 1] : v[p + pairs];
-          const float a0 = a, b0 = b;
-          a = a0 * cosine[p] - b0 * sine[p];
-          b = a0 * sine[p] + b0 * cosine[p];
+        if (table.interleaved) {
+          rotate_interleaved(v, cosine, cosine + pairs, pairs);
+        } else {
+          rotate(v, v + pairs, cosine, cosine + pairs, pairs);
         }
       }
     }
@@ -142,7 +182,7 @@ void CpuBackend::route(const Router& router, ConstRows logits, Routing& out) con
   const size_t entries = static_cast<size_t>(logits.rows) * router.top_k;
   out.expert.resize(entries);
   out.weight.resize(entries);
-  workers_.for_ranges(logits.rows, kRowGrain, [&](int64_t begin, int64_t end) {
+  workers_.for_shares(logits.rows, kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       route_row(router, logits.row(i), &out.expert[i * router.top_k], &out.weight[i * router.top_k]);
     }

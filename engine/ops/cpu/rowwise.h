@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "engine/ops/ops.h"
 
@@ -26,7 +27,13 @@ class CpuBackend : public Backend {
   const bool ue8m0_;  // activation scales are powers of two
 
  private:
+  const float* angles(const RopeTable& table, int64_t positions) const;
+
   std::string profile_;
+  // Of the last table used: [position][cosines, sines].
+  mutable std::vector<double> angles_of_;
+  mutable double angles_multiplier_ = 0;
+  mutable std::vector<float> angles_;
 };
 
 // Chosen experts (ascending) and their weights for one row of logits; sigmoid, softmax and sums in

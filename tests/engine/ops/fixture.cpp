@@ -21,11 +21,16 @@ std::unique_ptr<Backend> make_backend(const BackendCase& c, Numerics numerics, c
   return make_cpu_backend(c.kernels, numerics, workers, ue8m0);
 }
 
+// Which instruction sets the suite did not see here, in its output.
 TEST(Kernels, Avx512OnHardware) {
   std::string why;
   if (!kernels_available(Kernels::avx512, &why)) {
     GTEST_SKIP() << "AVX-512 kernels were only tested through the emulation: " << why;
   }
+}
+TEST(Kernels, AmxOnHardware) {
+  std::string why;
+  if (!kernels_available(Kernels::amx, &why)) GTEST_SKIP() << "AMX kernels were not tested: " << why;
 }
 
 }  // namespace assay::engine::ops
