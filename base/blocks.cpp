@@ -2,8 +2,7 @@
 
 #include <sys/mman.h>
 
-#include <algorithm>
-#include <cstdint>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <new>
@@ -12,35 +11,31 @@ namespace assay {
 
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kSlab = std::size_t{32} << 20;
 constexpr std::size_t kSmall = std::size_t{64} << 10;  // below: malloc
-constexpr std::size_t kUnit = 4096;                    // blocks are multiples of it
+constexpr std::size_t kPage = 4096;                    // blocks are multiples of it
+// Empty slabs that are kept for the next layer's weights: touching fresh memory costs more than
+// filling it.
+constexpr std::size_t kMostSpare = (std::size_t{512} << 20) / kSlab;
 
-std::size_t rounded(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
+std::size_t rounded(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// Whole huge pages from the system.
 char* map_pages(std::size_t bytes) {
-  void* range = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* range =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (range == MAP_FAILED) throw std::bad_alloc();
-  char* begin = static_cast<char*>(range);
-  char* aligned = reinterpret_cast<char*>(rounded(reinterpret_cast<std::uintptr_t>(begin), kHugePage));
-  if (aligned > begin) ::munmap(begin, static_cast<std::size_t>(aligned - begin));
-  const std::size_t behind = static_cast<std::size_t>(begin + bytes + kHugePage - (aligned + bytes));
-  if (behind > 0) ::munmap(aligned + bytes, behind);
-#ifdef MADV_HUGEPAGE
-  ::madvise(aligned, bytes, MADV_HUGEPAGE);  // refused by systems without them: small pages then
-#endif
-  return aligned;
+  return static_cast<char*>(range);
 }
 
 class Slabs {
  public:
   void* take(std::size_t bytes) {
-    bytes = rounded(bytes, kUnit);
-    if (bytes > kSlab / 2) return map_pages(rounded(bytes, kHugePage));
+    bytes = rounded(bytes);
     const std::lock_guard lock(mutex_);
+    if (bytes > kSlab / 2) {
+      trim(0);  // spare memory does not add to a peak
+      return map_pages(bytes);
+    }
     for (auto& [begin, slab] : slabs_) {
       for (auto range = slab.free.begin(); range != slab.free.end(); ++range) {
         if (range->second >= bytes) return cut(slab, range, bytes);
@@ -48,13 +43,14 @@ class Slabs {
     }
     char* begin = map_pages(kSlab);
     Slab& slab = slabs_[begin];
+    ++spare_;
     return cut(slab, slab.free.emplace(begin, kSlab).first, bytes);
   }
 
   void give(void* block, std::size_t bytes) {
-    bytes = rounded(bytes, kUnit);
+    bytes = rounded(bytes);
     if (bytes > kSlab / 2) {
-      ::munmap(block, rounded(bytes, kHugePage));
+      ::munmap(block, bytes);
       return;
     }
     char* begin = static_cast<char*>(block);
@@ -75,8 +71,8 @@ class Slabs {
     }
     slab.used -= bytes;
     if (slab.used > 0) return;
-    ::munmap(owner->first, kSlab);
-    slabs_.erase(owner);
+    ++spare_;
+    trim(kMostSpare);
   }
 
  private:
@@ -84,9 +80,20 @@ class Slabs {
     std::map<char*, std::size_t> free;
     std::size_t used = 0;
   };
-  static void* cut(Slab& slab, std::map<char*, std::size_t>::iterator range, std::size_t bytes) {
+  // Gives empty slabs back until at most `most` are left, the highest first.
+  void trim(std::size_t most) {
+    for (auto slab = slabs_.end(); spare_ > most && slab != slabs_.begin();) {
+      --slab;
+      if (slab->second.used > 0) continue;
+      ::munmap(slab->first, kSlab);
+      slab = slabs_.erase(slab);
+      --spare_;
+    }
+  }
+  void* cut(Slab& slab, std::map<char*, std::size_t>::iterator range, std::size_t bytes) {
     char* block = range->first;
     const std::size_t left = range->second - bytes;
+    if (slab.used == 0) --spare_;
     slab.free.erase(range);
     if (left > 0) slab.free.emplace(block + bytes, left);
     slab.used += bytes;
@@ -94,6 +101,7 @@ class Slabs {
   }
   std::mutex mutex_;
   std::map<char*, Slab> slabs_;  // lowest address first
+  std::size_t spare_ = 0;        // empty ones
 };
 
 // Never destroyed: blocks may be given back late.

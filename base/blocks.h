@@ -1,8 +1,9 @@
-// Memory for large arrays: aligned, on huge pages where the system has them, given back when unused.
+// Memory for large arrays: aligned, used again before fresh memory is touched, given back when unused.
 //
-// malloc touches such memory in pages of 4 KiB, which costs more time than filling them, and keeps
-// what one thread took and another freed. Here blocks are cut from slabs of many megabytes, first
-// fit, and a slab goes back to the system when its last block does. Thread-safe.
+// malloc keeps what one thread took and another freed, so that streamed weights would pile up. Here
+// blocks are cut from slabs of many megabytes, first fit; empty slabs are kept for the next blocks up
+// to a limit, others go back to the system. Thread-safe. (Huge pages: on a virtual machine that hands
+// free huge pages back to its host, touching 1 GiB of them took 2.5 s against 0.4 s in small pages.)
 #pragma once
 
 #include <cstddef>

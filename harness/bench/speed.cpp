@@ -107,6 +107,22 @@ class TickingSteps final : public engine::GenerateSink {
 
 }  // namespace
 
+void warm_up(Engine& engine, bool generation) {
+  const std::vector<TokenId> ids{0};
+  TickingScores scores(nullptr);
+  const engine::ScoreRequest request[] = {{ids, ids}};
+  engine.score(request, scores);
+  if (!generation) return;
+  struct Ignore final : engine::GenerateSink {
+    void on_generate(engine::GenerateResult&&) override {}
+  } texts;
+  engine::GenerateRequest generate[1];
+  generate[0].prompt = ids;
+  generate[0].max_tokens = 2;
+  generate[0].stop_at_eos = false;
+  engine.generate(generate, texts);
+}
+
 void measure_limits(const MachineLimits& limits, const std::string& kernels,
                     const MeasurementSink& sink) {
   using Limit = double (MachineLimits::*)(double) const;

@@ -17,6 +17,9 @@ struct SpeedOptions {
   bool quick = false;    // a quarter of the work, one repetition
 };
 
+// Prepares the weights that scoring needs, and with `generation` those of generated tokens.
+void warm_up(engine::Engine& engine, bool generation);
+
 // fp32, bf16, int8 and read bandwidth, the best of a few slices each.
 void measure_limits(const engine::MachineLimits& limits, const std::string& kernels,
                     const MeasurementSink& sink);

@@ -162,6 +162,8 @@ void bench(Options& options) {
                                engine_options.threads);
     measure_products(timer, limits, options.rows, speed, sink);
   }
+  const bool scores = options.measures("prefill") || options.measures("score");
+  if (scores || options.measures("decode")) warm_up(*engine, options.measures("decode"));
   const int64_t context = engine->capabilities().context_length;
   if (options.measures("prefill")) {
     for (const int64_t length : options.prompts) {
