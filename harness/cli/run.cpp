@@ -160,7 +160,8 @@ void add_run(CLI::App& app, Session&) {
                    "Least isolation for model-written code: A, B, C or auto")
       ->capture_default_str();
   verb->add_option("--sandbox-workers", evaluation.sandbox_workers,
-                   "Programs judged at once; 0: as many as processors");
+                   "Programs judged at once; 0: as many as the engine leaves\n"
+                   "processors, and all when it is done");
   verb->add_option("--seed", evaluation.seed, "Of hash order, sampling and samples");
   verb->add_option("--tasks-dir", evaluation.task_directories, "Folder with task files of your own")
       ->type_name("DIR");

@@ -34,7 +34,7 @@ struct EvaluationOptions {
   std::string boundary = "joint";        // token boundary policy: joint or split
   bool token_healing = false;            // generation may replace the prompt's last token
   std::string sandbox = "auto";          // least isolation level: A, B, C or auto
-  int sandbox_workers = 0;               // 0: as many as processors
+  int sandbox_workers = 0;               // 0: the processors that the engine leaves
   bool strict = false;                   // dataset warnings are errors
   bool gold_answers = true;              // score reference answers of generative tasks too
   uint64_t seed = 0;
