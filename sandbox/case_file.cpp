@@ -1,10 +1,40 @@
 #include "sandbox/case_file.h"
 
+#include <algorithm>
+#include <iterator>
+
+#include "base/error.h"
+
 namespace assay::sandbox {
+namespace {
+
+constexpr std::string_view kMembers[] = {
+    "id",     "kind",           "prompt", "completion",      "test",          "entry_point",
+    "stdin",  "solution_names", "repeat", "expected_stdout", "limits",        "expect",
+    "markers", "attempts",      "arch",   "runner_env",      "check_after_s",
+    "time_s", "memory_mb",      "processes", "output_kb"};
+constexpr size_t kLimitMembers = 4;  // the last ones
+
+bool known(std::string_view name, bool limit) {
+  const auto* begin = std::begin(kMembers);
+  const auto* end = std::end(kMembers);
+  const auto* split = end - kLimitMembers;
+  return limit ? std::find(split, end, name) != end : std::find(begin, split, name) != split;
+}
+
+}  // namespace
+
+std::string member_suggestion(const std::string& unknown) {
+  const std::string near = nearest_word(unknown, kMembers, std::size(kMembers));
+  return near.empty() ? "" : "did you mean \"" + near + "\"?";
+}
 
 NamedProgram read_case(json::Value line) {
   NamedProgram named;
   named.id = line.at("id").string();
+  line.for_each_member([&](std::string_view name, json::Value) {
+    if (!known(name, false)) named.unknown.emplace_back(name);
+  });
   const std::string prompt = line.string_or("prompt", "");
   const std::string solution = prompt + line.string_or("completion", "");
   const std::string kind(line.at("kind").string());
@@ -27,6 +57,9 @@ NamedProgram read_case(json::Value line) {
   named.program.repeat = static_cast<int>(line.integer_or("repeat", 1));
   Limits& limits = named.program.limits;
   if (const json::Value given = line.find("limits"); given.exists() && !given.is_null()) {
+    given.for_each_member([&](std::string_view name, json::Value) {
+      if (!known(name, true)) named.unknown.emplace_back(name);
+    });
     if (given.has("time_s")) {
       limits.cpu_seconds = limits.wall_seconds = given.at("time_s").number();
     }

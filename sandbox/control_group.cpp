@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "sandbox/descriptor.h"
+#include "sandbox/purge.h"
 
 namespace assay::sandbox {
 namespace {
@@ -114,9 +115,7 @@ void remove_stale(const fs::path& parent) {
     if (name.rfind("assay-", 0) != 0) continue;
     const auto pid = number_in(std::string_view(name).substr(6));
     if (!pid || kill(static_cast<pid_t>(*pid), 0) == 0 || errno != ESRCH) continue;
-    for (const auto& child : fs::directory_iterator(entry.path(), error)) {
-      if (child.is_directory(error)) rmdir(child.path().c_str());
-    }
+    remove_directories_in(entry.path());
     rmdir(entry.path().c_str());
   }
 }
@@ -202,6 +201,14 @@ ControlGroups::~ControlGroups() {
   remove_group(memory_);
   if (pids_ != memory_) remove_group(pids_);
   if (cpu_ != memory_) remove_group(cpu_);
+}
+
+std::vector<fs::path> ControlGroups::paths() const {
+  std::vector<fs::path> all = {memory_};
+  for (const fs::path& path : {pids_, cpu_}) {
+    if (!path.empty() && path != memory_) all.push_back(path);
+  }
+  return all;
 }
 
 std::unique_ptr<ControlGroup> ControlGroups::make(const std::string& name) const {

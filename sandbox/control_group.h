@@ -47,6 +47,7 @@ class ControlGroups {
 
   int version() const { return version_; }
   bool has_cpu() const { return !cpu_.empty(); }
+  std::vector<std::filesystem::path> paths() const;  // the parent groups, one a hierarchy
   // nullptr if it cannot be made.
   std::unique_ptr<ControlGroup> make(const std::string& name) const;
 

@@ -24,6 +24,7 @@
   }
 
 EMBED(launch, SANDBOX_LAUNCH)
+EMBED(janitor, SANDBOX_JANITOR)
 EMBED(guard, SANDBOX_GUARD)
 EMBED(plain, SANDBOX_PYTHON "/plain.py")
 EMBED(server, SANDBOX_PYTHON "/server.py")

@@ -6,6 +6,7 @@
 namespace assay::sandbox::embedded {
 
 extern const std::string_view launch;     // executable: guard/launch.cpp
+extern const std::string_view janitor;    // executable: guard/janitor.cpp
 extern const std::string_view guard;      // shared library: guard/guard.cpp
 extern const std::string_view plain;      // python/plain.py
 extern const std::string_view server;     // python/server.py

@@ -31,6 +31,7 @@ constexpr double kSetupSeconds = 60;  // for fork and locking up, on a machine t
 constexpr double kEndSeconds = 20;    // for a killed process to be gone
 constexpr double kLostSeconds = 0.3;  // for a process that is ending to be seen to end
 constexpr double kWatchSeconds = 0.05;
+constexpr int kDrainMs = 500;  // for the end of file after the end of a program
 constexpr size_t kFrameBytes = 16 * 1024;    // what the processes may tell the supervisor at once,
 constexpr size_t kStreamBytes = 256 * 1024;  // and in all
 constexpr int64_t kSharedBytes = int64_t{96} << 20;  // pages a candidate has from its server
@@ -136,6 +137,7 @@ class Execution {
   void on_frame(Side& side, const Frame& frame);
   void on_control(Side& side);
   void on_output(Output& output);
+  void drain(Output& output);
   void on_input();
   void send_job(Side& side);
   void begin(Side& side);
@@ -239,7 +241,7 @@ bool Execution::prepare() {
 }
 
 void Execution::send_job(Side& side) {
-  if (!side.ready || !side.wire) return;
+  if (!side.ready || !side.wire || (&side == &checker_ && !candidate_.ready)) return;
   while (side.sent < side.to_send.size()) {
     const ssize_t n = send(side.wire.get(), side.to_send.data() + side.sent,
                            side.to_send.size() - side.sent, MSG_NOSIGNAL);
@@ -252,18 +254,24 @@ void Execution::send_job(Side& side) {
   }
 }
 
-// The process is locked up: its job may go in.
+// The process is locked up: its job may go in. The checker gets its own only when there is a program
+// to ask, so that no verdict can come before.
 void Execution::begin(Side& side) {
   side.ready = true;
-  if (&side == &candidate_ && slot_.group) {
-    // The kernel shall pick the program, not its server, when the group's memory is exhausted.
-    const std::string path = "/proc/" + std::to_string(candidate_.process) + "/oom_score_adj";
-    const Descriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (!file || write(file.get(), "1000", 4) != 4) return broken("oom_score_adj");
+  if (&side == &candidate_) {
+    if (slot_.group) {
+      // The kernel shall pick the program, not its server, when the group's memory is exhausted.
+      const std::string path = "/proc/" + std::to_string(candidate_.process) + "/oom_score_adj";
+      const Descriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+      if (!file || write(file.get(), "1000", 4) != 4) return broken("oom_score_adj");
+    }
+    watched_ = clock_.now();
+    send_job(candidate_);
   }
-  // The clock of the program is set back when the checker, which may come later, can serve it.
-  if (candidate_.ready) started_ = watched_ = clock_.now();
-  send_job(side);
+  if (all_ready()) {
+    started_ = clock_.now();
+    if (has_checker_) send_job(checker_);
+  }
 }
 
 void Execution::on_frame(Side& side, const Frame& frame) {
@@ -374,6 +382,16 @@ void Execution::on_output(Output& output) {
   }
 }
 
+// Reads what a program wrote last. All writers are gone, unless the program left a descriptor behind
+// in a message that nobody received; then there is no end of file to wait for.
+void Execution::drain(Output& output) {
+  while (output.pipe) {
+    pollfd ready = {output.pipe.get(), POLLIN, 0};
+    if (poll(&ready, 1, kDrainMs) == 0) output.pipe.reset();
+    on_output(output);
+  }
+}
+
 void Execution::on_input() {
   if (!input_) return;
   const std::string_view rest = job_.input->substr(input_sent_);
@@ -394,36 +412,49 @@ void Execution::read_schedule() {
     seen_.starved_seconds = std::max(seen_.starved_seconds, waiting * 1e-9);
 }
 
-// Looks at what no descriptor reports: processor time, and without a control group memory, threads
-// and files.
+// What /proc says of a process; zeros if it is gone.
+struct ProcessUsage {
+  double cpu_seconds = 0;
+  int64_t threads = 0, resident_bytes = 0;
+};
+
+ProcessUsage process_usage(pid_t process) {
+  ProcessUsage usage;
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string line;
+  if (process <= 0 || !std::getline(file, line)) return usage;
+  // Fields after the command name, which may contain anything but ends at the last ')'.
+  std::istringstream fields(line.substr(line.rfind(')') + 1));
+  std::string skip;
+  int64_t user = 0, system = 0, resident_pages = 0;
+  for (int i = 3; i <= 13; ++i) fields >> skip;
+  fields >> user >> system;
+  for (int i = 16; i <= 19; ++i) fields >> skip;
+  fields >> usage.threads >> skip >> skip >> skip >> resident_pages;
+  usage.cpu_seconds =
+      static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  usage.resident_bytes = resident_pages * sysconf(_SC_PAGESIZE);
+  return usage;
+}
+
+// Looks at what no descriptor reports: processor time, the checker's memory (which the program's
+// answers may fill), and without a control group the program's memory, threads and files.
 void Execution::watch() {
   watched_ = clock_.now();
-  const std::string process = "/proc/" + std::to_string(candidate_.process);
   const double wall = clock_.seconds_since(started_);
-  double cpu = 0;
-  int64_t threads = 0, rss_pages = 0;
-  std::ifstream file(process + "/stat");
-  std::string line;
-  if (std::getline(file, line)) {
-    // Fields after the command name, which may contain anything but ends at the last ')'.
-    std::istringstream fields(line.substr(line.rfind(')') + 1));
-    std::string skip;
-    int64_t user = 0, system = 0;
-    for (int i = 3; i <= 13; ++i) fields >> skip;
-    fields >> user >> system;
-    for (int i = 16; i <= 19; ++i) fields >> skip;
-    fields >> threads >> skip >> skip >> skip >> rss_pages;
-    cpu = static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-  }
+  const ProcessUsage candidate = process_usage(candidate_.process);
+  const ProcessUsage checker = process_usage(checker_.process);
+  const int64_t memory = limits_.memory_bytes + kSharedBytes;
+  double cpu = candidate.cpu_seconds;
   if (slot_.group) {
     if (const auto total = slot_.group->cpu_seconds()) cpu = std::max(cpu, *total - cpu_at_start_);
   } else {
-    const int64_t rss = rss_pages * sysconf(_SC_PAGESIZE);
-    if (rss > limits_.memory_bytes + kSharedBytes) return stop(Stop::memory);
-    if (threads > limits_.processes) return stop(Stop::processes);
+    if (candidate.resident_bytes > memory) return stop(Stop::memory);
+    if (candidate.threads > limits_.processes) return stop(Stop::processes);
   }
+  if (checker.resident_bytes > memory) return stop(Stop::memory);
   read_schedule();
-  if (cpu > limits_.cpu_seconds) return stop(Stop::cpu_limit);
+  if (std::max(cpu, checker.cpu_seconds) > limits_.cpu_seconds) return stop(Stop::cpu_limit);
   if (all_ready() && wall > wall_limit()) return stop(Stop::wall_limit);
   if (!slot_.candidate.directory.empty()) {
     const Usage usage = directory_usage(slot_.candidate.directory, limits_.files);
@@ -445,9 +476,8 @@ bool Execution::done() const {
 void Execution::loop() {
   while (seen_.broken.empty()) {
     if (done()) {
-      // The pipes hold what the program wrote last; all writers are gone.
-      while (out_.pipe && seen_.broken.empty()) on_output(out_);
-      while (err_.pipe && seen_.broken.empty()) on_output(err_);
+      drain(out_);
+      drain(err_);
       return;
     }
     if (!ending_ && has_checker_ && (seen_.checker_spoke || checker_.exit.known)) {
@@ -523,7 +553,7 @@ void Execution::loop() {
 }
 
 void Execution::finish() {
-  if (candidate_.ready) seen_.wall_seconds = clock_.seconds_since(started_);
+  if (all_ready()) seen_.wall_seconds = clock_.seconds_since(started_);
   candidate_.kill();
   checker_.kill();
   seen_.candidate = candidate_.exit;

@@ -57,7 +57,9 @@ Established try_level(Level level, const Options& options) {
   Established made;
   Probe& probe = made.probe;
   probe.level = level;
+  made.janitor = std::make_unique<Janitor>();
   made.directory = std::make_unique<TemporaryDirectory>("assay-sandbox");
+  made.janitor->watch(made.directory->path());
   // Passable for the user id that programs run under, readable for none but us.
   chmod(made.directory->path().c_str(), 0711);
   const fs::path canary = made.directory->path() / "canary";
@@ -71,6 +73,7 @@ Established try_level(Level level, const Options& options) {
     std::string reason;
     shared.groups = ControlGroups::find(reason);
     if (!shared.groups) throw_resource(reason, "control groups");
+    for (const fs::path& path : shared.groups->paths()) made.janitor->watch(path);
     probe.cgroup_version = shared.groups->version();
     probe.cgroup_memory = probe.cgroup_pids = true;
     probe.cgroup_cpu = shared.groups->has_cpu();

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "sandbox/janitor.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/worker.h"
 
@@ -12,6 +13,7 @@ namespace assay::sandbox {
 
 struct Established {
   Probe probe;
+  std::unique_ptr<Janitor> janitor;               // ends last
   std::unique_ptr<TemporaryDirectory> directory;  // level c: where programs may write
   std::unique_ptr<Shared> shared;
 };

@@ -40,19 +40,29 @@ bool is_directory(int parent, const std::string& name) {
 }  // namespace
 
 Usage directory_usage(const std::filesystem::path& directory, int64_t max_entries) {
+  constexpr int kMaxDepth = 100;
+  struct Open {
+    std::string path;
+    int depth;
+  };
   Usage usage;
-  std::vector<std::string> open_list = {directory};
+  std::vector<Open> open_list = {{directory, 0}};
   while (!open_list.empty() && usage.entries <= max_entries) {
-    const std::string path = std::move(open_list.back());
+    const Open next = std::move(open_list.back());
     open_list.pop_back();
-    const Descriptor fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const Descriptor fd(open(next.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd) continue;
     for (const std::string& name : names_in(fd.get())) {
       struct stat info;
       ++usage.entries;
       if (fstatat(fd.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
       usage.bytes += info.st_blocks * 512;
-      if (S_ISDIR(info.st_mode)) open_list.push_back(path + "/" + name);
+      if (!S_ISDIR(info.st_mode)) continue;
+      if (next.depth == kMaxDepth) {
+        usage.entries = max_entries + 1;
+        break;
+      }
+      open_list.push_back({next.path + "/" + name, next.depth + 1});
     }
   }
   return usage;
@@ -86,6 +96,14 @@ bool purge_directory(const std::filesystem::path& directory) {
     }
   }
   return names_in(top.get()).empty();
+}
+
+void remove_directories_in(const std::filesystem::path& directory) {
+  const Descriptor top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!top) return;
+  for (const std::string& name : names_in(top.get())) {
+    if (is_directory(top.get(), name)) unlinkat(top.get(), name.c_str(), AT_REMOVEDIR);
+  }
 }
 
 }  // namespace assay::sandbox

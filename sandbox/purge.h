@@ -11,11 +11,15 @@ struct Usage {
   int64_t entries = 0;
 };
 
-// Counts allocated bytes and entries; stops beyond `max_entries` entries.
+// Counts allocated bytes and entries; stops beyond `max_entries` entries. Trees deeper than 100
+// count as having too many: looking them through takes longer than making them.
 Usage directory_usage(const std::filesystem::path& directory, int64_t max_entries);
 
 // Removes everything below `directory`, however deep, whatever its modes, following no link. False
 // if something is left.
 bool purge_directory(const std::filesystem::path& directory);
+
+// Removes the empty directories in `directory`; for control groups, whose files cannot be removed.
+void remove_directories_in(const std::filesystem::path& directory);
 
 }  // namespace assay::sandbox

@@ -2,7 +2,7 @@
 
 #include <signal.h>
 
-#include <algorithm>
+#include <climits>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -22,8 +22,7 @@ struct Sandbox::State {
   };
 
   explicit State(Options options) : established(establish(options)) {
-    const int workers =
-        options.workers > 0 ? options.workers : available_processors();
+    const int workers = options.workers > 0 ? options.workers : available_processors();
     for (int i = 1; i <= workers; ++i) threads.emplace_back([this, i] { work(i); });
   }
 
@@ -50,14 +49,17 @@ struct Sandbox::State {
     Worker worker(*established.shared, number);
     std::unique_lock lock(mutex);
     for (;;) {
-      changed.wait(lock, [&] { return stopping || !queue.empty(); });
+      changed.wait(lock, [&] { return stopping || (!queue.empty() && running < allowed); });
       if (stopping) return;
       Entry entry = std::move(queue.front());
       queue.pop_front();
+      ++running;
       lock.unlock();
       entry.done(worker.judge(entry.program));
       entry = {};
       lock.lock();
+      --running;
+      changed.notify_one();
     }
   }
 
@@ -65,6 +67,7 @@ struct Sandbox::State {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<Entry> queue;
+  int running = 0, allowed = INT_MAX;
   bool stopping = false;
   std::vector<std::thread> threads;
 };
@@ -81,6 +84,14 @@ Sandbox::~Sandbox() = default;
 
 const Probe& Sandbox::probe() const { return state_->established.probe; }
 int Sandbox::workers() const { return static_cast<int>(state_->threads.size()); }
+
+void Sandbox::throttle(int programs) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->allowed = programs > 0 ? programs : INT_MAX;
+  }
+  state_->changed.notify_all();
+}
 
 void Sandbox::submit(Program program, std::function<void(Verdict)> done) {
   {

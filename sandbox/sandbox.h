@@ -217,6 +217,9 @@ class Sandbox {
 
   const Probe& probe() const;
   int workers() const;
+  // From now on at most so many programs at the same time; 0: as many as there are workers.
+  // Programs that have begun go on.
+  void throttle(int programs);
 
   // Never blocks: programs wait in a queue and are started in the order of submission. `done` is
   // called on a worker thread and must not throw.

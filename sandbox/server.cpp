@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,6 +19,7 @@
 #include "sandbox/embedded.h"
 #include "sandbox/frames.h"
 #include "sandbox/guard/guard.h"
+#include "sandbox/spawn.h"
 #include "sandbox/syscall_filter.h"
 
 namespace assay::sandbox {
@@ -54,25 +53,6 @@ constexpr char kBoot[] =
 
 std::string system_error() { return std::strerror(errno); }
 
-// Descriptors that posix_spawn moves to 3, 4 and 5 must not be among those numbers.
-Descriptor high(Descriptor low) { return Descriptor(fcntl(low.get(), F_DUPFD_CLOEXEC, 16)); }
-
-Descriptor memory_file(const char* name, std::string_view content) {
-  constexpr unsigned kExecutable = 0x10;  // MFD_EXEC, Linux 6.3
-  int fd = memfd_create(name, MFD_CLOEXEC | kExecutable);
-  if (fd < 0) fd = memfd_create(name, MFD_CLOEXEC);
-  Descriptor file(fd);
-  while (file && !content.empty()) {
-    const ssize_t n = write(file.get(), content.data(), content.size());
-    if (n <= 0) break;
-    content.remove_prefix(static_cast<size_t>(n));
-  }
-  if (!file || !content.empty()) {
-    throw_resource("cannot make a file in memory: " + system_error(), name);
-  }
-  return high(std::move(file));
-}
-
 std::string sources(Role role) {
   std::string out;
   const auto add = [&](std::string_view name, std::string_view text) {
@@ -88,40 +68,6 @@ std::string sources(Role role) {
     add("assay_checker", embedded::checker);
   }
   return out;
-}
-
-pid_t spawn(int program, const std::vector<std::string>& arguments, int control, int library,
-            int python_sources, int errors) {
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  char* const environment[] = {nullptr};
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, errors, 2);
-  posix_spawn_file_actions_adddup2(&actions, control, 3);
-  posix_spawn_file_actions_adddup2(&actions, library, 4);
-  posix_spawn_file_actions_adddup2(&actions, python_sources, 5);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const std::string path = "/proc/self/fd/" + std::to_string(program);
-  pid_t process = -1;
-  const int code =
-      posix_spawn(&process, path.c_str(), &actions, &attributes, argv.data(), environment);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (code != 0) {
-    throw_resource(std::string("cannot start the sandbox launcher: ") + std::strerror(code), path);
-  }
-  return process;
 }
 
 void write_map(pid_t process, const char* file, const std::string& text, bool required) {
@@ -286,8 +232,8 @@ void Server::start() {
   } else {
     arguments.insert(arguments.end(), {"bare", std::to_string(user), environment_.python, kBoot});
   }
-  launcher_ = spawn(launch.get(), arguments, theirs.get(), library.get(), python_sources.get(),
-                    errors_.get());
+  launcher_ = spawn(launch, arguments, errors_.get(),
+                    {theirs.get(), library.get(), python_sources.get()});
   theirs.reset();
 
   const auto expect = [&](char tag) {

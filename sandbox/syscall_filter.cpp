@@ -7,6 +7,7 @@
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -201,6 +202,11 @@ class Filter {
     require(seccomp_rule_add(context_, SCMP_ACT_ERRNO(static_cast<uint32_t>(error)), number, 1,
                              comparison));
   }
+  void refuse_if_both(std::string_view name, scmp_arg_cmp one, scmp_arg_cmp other) {
+    const int number = resolve(name);
+    if (number < 0) return;
+    require(seccomp_rule_add(context_, SCMP_ACT_ERRNO(EPERM), number, 2, one, other));
+  }
 
   std::string program() const {
     Descriptor file(memfd_create("filter", MFD_CLOEXEC));
@@ -263,6 +269,9 @@ std::string syscall_filter(Level level) {
   }
   // Only one's own limits; signals by way of file ownership; terminals; own filter and parent link.
   filter.refuse_if("prlimit64", {0, SCMP_CMP_NE, 0, 0});
+  // The guard's limit means "no core dumps at all", which a lower one would not.
+  filter.refuse_if("setrlimit", equals(0, RLIMIT_CORE));
+  filter.refuse_if_both("prlimit64", equals(1, RLIMIT_CORE), {2, SCMP_CMP_NE, 0, 0});
   for (const uint64_t command : {F_SETOWN, 15 /* F_SETOWN_EX */, 10 /* F_SETSIG */}) {
     filter.refuse_if("fcntl", equals(1, command));
   }

@@ -61,7 +61,8 @@ void add_evaluation_flags(CLI::App& verb, EvaluationFlags& flags) {
                   "Least isolation for model-written code: A, B, C or auto")
       ->capture_default_str();
   verb.add_option("--sandbox-workers", flags.evaluation.sandbox_workers,
-                  "Programs judged at once; 0: as many as processors");
+                  "Programs judged at once; 0: as many as the engine leaves\n"
+                  "processors, and all when it is done");
   verb.add_option("--seed", flags.evaluation.seed, "Of hash order, sampling and samples");
   verb.add_option("--tasks-dir", flags.evaluation.task_directories,
                   "Folder with task files of your own")

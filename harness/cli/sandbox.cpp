@@ -6,8 +6,10 @@
 #include <CLI/CLI.hpp>
 #include <future>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "base/error.h"
@@ -34,12 +36,31 @@ void set_environment(json::Value line) {
   });
 }
 
-void run(const Options& options, Session& session) {
+std::string read_input(const std::filesystem::path& file) {
+  if (file != "-") return read_file(file);
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+std::vector<sandbox::NamedProgram> read_cases(const std::filesystem::path& file) {
   std::vector<sandbox::NamedProgram> programs;
-  json::for_each_line(read_file(options.file), options.file, [&](json::Value line, size_t) {
+  std::set<std::string> reported;
+  const std::string where = file == "-" ? "standard input" : file.string();
+  json::for_each_line(read_input(file), where, [&](json::Value line, size_t number) {
     programs.push_back(sandbox::read_case(line));
+    for (const std::string& name : programs.back().unknown) {
+      if (!reported.insert(name).second) continue;
+      const std::string suggestion = sandbox::member_suggestion(name);
+      std::cerr << "warning: " << where << ':' << number << ": member \"" << name
+                << "\" is not known and has no effect"
+                << (suggestion.empty() ? "" : " (" + suggestion + ")") << '\n';
+    }
     set_environment(line);
   });
+  if (programs.empty()) throw_bad_input("there is no case in it", where, "one JSON object a line");
+  return programs;
+}
+
+void run(const Options& options, Session& session) {
   sandbox::Options sandbox_options = options.sandbox;
   if (options.level != "auto") {
     const auto minimum = sandbox::parse_level(options.level);
@@ -48,6 +69,7 @@ void run(const Options& options, Session& session) {
     }
     sandbox_options.minimum_level = *minimum;
   }
+  std::vector<sandbox::NamedProgram> programs = read_cases(options.file);
   sandbox::Sandbox sandbox(sandbox_options);
   std::cerr << "sandbox: " << sandbox.probe().json() << '\n';
 
@@ -77,16 +99,19 @@ void add_sandbox(CLI::App& app, Session& session) {
   verb->require_subcommand(1);
   CLI::App* run_verb =
       verb->add_subcommand("run", "One line of JSON a case: verdict, reason and evidence");
-  run_verb->add_option("CASES", options->file, "JSON lines: program, tests or stdin, limits")
+  run_verb->add_option("CASES", options->file,
+                       "JSON lines: program, tests or stdin, limits; - is standard input")
       ->required()
       ->type_name("FILE");
   run_verb->add_option("--sandbox", options->level, "Refuse below this level of isolation")
       ->type_name("A|B|C|auto");
-  run_verb->add_option("--workers", options->sandbox.workers, "Programs at the same time")
+  run_verb->add_option("--workers", options->sandbox.workers, "Programs at the same time; 0: as many as processors")
+      ->capture_default_str()
       ->check(CLI::Range(0, 4096));
   run_verb->add_option("--python", options->sandbox.python, "Interpreter inside the sandbox")
       ->type_name("FILE");
-  set_examples(*run_verb, {"assay sandbox run cases.jsonl --sandbox A --workers 2"});
+  set_examples(*run_verb, {"assay sandbox run cases.jsonl --sandbox A --workers 2 > verdicts.jsonl",
+                           "generate | assay sandbox run -"});
   run_verb->callback([options, &session] { run(*options, session); });
 }
 

@@ -302,7 +302,10 @@ std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
   bool executes = false;
   for (const tasks::Task* task : shelf.open(0)) executes |= task->executes();
   std::unique_ptr<ExecutionPool> pool;
-  if (executes) pool = std::make_unique<ExecutionPool>(options.sandbox, options.sandbox_workers);
+  if (executes) {
+    pool = std::make_unique<ExecutionPool>(options.sandbox, options.sandbox_workers,
+                                           options.engine.threads);
+  }
 
   results::Store store = results::Store::open(options.store, results::Store::Access::write);
   std::vector<RunSummary> summaries;

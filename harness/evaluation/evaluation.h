@@ -35,7 +35,7 @@ struct EvaluationOptions {
   std::string boundary = "joint";        // token boundary policy: joint or split
   bool token_healing = false;            // generation may replace the prompt's last token
   std::string sandbox = "auto";          // least isolation level: A, B, C or auto
-  int sandbox_workers = 0;               // 0: as many as processors
+  int sandbox_workers = 0;               // 0: the processors that the engine leaves
   bool strict = false;                   // dataset warnings and missing files are errors
   // Leave out tasks whose files are not there even where they were named one by one; members of a
   // suite are left out anyway (and named), unless `strict`.

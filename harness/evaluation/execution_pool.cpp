@@ -1,10 +1,12 @@
 #include "harness/evaluation/execution_pool.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
 
 #include "base/error.h"
+#include "base/workers.h"
 #include "sandbox/sandbox.h"
 
 namespace assay::harness {
@@ -96,6 +98,7 @@ FinishedProgram finished(const ProgramKey& key, const sandbox::Verdict& verdict)
 
 struct ExecutionPool::State {
   std::string level;
+  int beside_engine = 0;  // programs at the same time while the engine works; 0: all workers
   std::mutex mutex;
   std::condition_variable arrived;
   std::vector<FinishedProgram> finished;
@@ -111,8 +114,13 @@ struct ExecutionPool::State {
   }
 };
 
-ExecutionPool::ExecutionPool(const std::string& level, int workers)
+ExecutionPool::ExecutionPool(const std::string& level, int workers, int engine_threads)
     : state_(std::make_unique<State>()) {
+  if (workers == 0) {
+    const int processors = available_processors();
+    state_->beside_engine =
+        std::max(1, processors - (engine_threads > 0 ? engine_threads : processors));
+  }
   state_->sandbox = std::make_unique<sandbox::Sandbox>(sandbox_options(level, workers));
   state_->level = sandbox::level_name(state_->sandbox->probe().level);
 }
@@ -142,12 +150,14 @@ void ExecutionPool::submit(const ProgramKey& key, tasks::ProgramRequest request)
     return state_->add(std::move(out));
   }
   State* state = state_.get();
+  state->sandbox->throttle(state->beside_engine);
   state->sandbox->submit(translate(std::move(request)), [state, key](sandbox::Verdict verdict) {
     state->add(finished(key, verdict));
   });
 }
 
 std::vector<FinishedProgram> ExecutionPool::take(bool wait) {
+  if (wait) state_->sandbox->throttle(0);
   std::unique_lock lock(state_->mutex);
   if (wait) {
     state_->arrived.wait(lock,

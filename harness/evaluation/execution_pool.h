@@ -26,12 +26,14 @@ struct FinishedProgram {
 class ExecutionPool {
  public:
   // Opens the sandbox at `level` ("auto", "A", "B", "C"); throws resource where the machine offers
-  // less, naming what is missing. `workers` 0: as many as processors.
-  ExecutionPool(const std::string& level, int workers);
+  // less, naming what is missing. `workers` 0: as many as there are processors, of which only
+  // those that an engine of `engine_threads` (0: all) leaves are used while it works, at least one.
+  ExecutionPool(const std::string& level, int workers, int engine_threads);
   ~ExecutionPool();
 
   void submit(const ProgramKey& key, tasks::ProgramRequest request);
-  // Finished since the last call; with `wait`, blocks until there is one or nothing is under way.
+  // Finished since the last call; with `wait`, blocks until there is one or nothing is under way,
+  // and takes it that the engine is idle until something is submitted.
   std::vector<FinishedProgram> take(bool wait);
   size_t under_way() const;
 

@@ -117,6 +117,9 @@ bool set_limit(int resource, uint64_t value) {
   return setrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0;
 }
 
+// 1 keeps the kernel from starting a program that is to receive the dump; 0 would not.
+constexpr uint64_t kNoCoreDump = 1;
+
 bool set_limits(const GuardLimits& limits) {
   // The main thread's stack may grow further than a thread's (whose size was fixed at start), for
   // programs that raise the recursion limit.
@@ -127,7 +130,7 @@ bool set_limits(const GuardLimits& limits) {
   return setrlimit(RLIMIT_STACK, &stack) == 0 && set_limit(RLIMIT_AS, limits.address_space_bytes) &&
          set_limit(RLIMIT_CPU, limits.cpu_seconds) && set_limit(RLIMIT_NPROC, limits.processes) &&
          set_limit(RLIMIT_NOFILE, limits.descriptors) &&
-         set_limit(RLIMIT_FSIZE, limits.file_bytes) && set_limit(RLIMIT_CORE, 0) &&
+         set_limit(RLIMIT_FSIZE, limits.file_bytes) && set_limit(RLIMIT_CORE, kNoCoreDump) &&
          set_limit(RLIMIT_MEMLOCK, 0) && set_limit(RLIMIT_MSGQUEUE, 0) &&
          set_limit(RLIMIT_SIGPENDING, 256);
 }
@@ -206,12 +209,13 @@ void report(char tag, const char* text) {
 }
 
 int lock_up(const GuardLimits& limits, unsigned keep_below, char* error, size_t error_size) {
+  // Signals to a process group must not reach the server, which may have the same user id.
+  if (setsid() < 0) return failed("setsid", error, error_size);
   if (g.flags & kGuardNamespaces) {
     const char* step = "";
     if (!mount_box(limits, &step)) return failed(step, error, error_size);
-  } else {
-    if (setsid() < 0) return failed("setsid", error, error_size);
-    if (chdir(g.writable) != 0) return failed("chdir", error, error_size);
+  } else if (chdir(g.writable) != 0) {
+    return failed("chdir", error, error_size);
   }
   // A namespace without a mapping: no capability over anything, and a process count of its own.
   if ((g.flags & kGuardNamespaces) && unshare(CLONE_NEWUSER) != 0) {

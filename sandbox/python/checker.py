@@ -432,6 +432,8 @@ def _run_call(link, fields):
     def body():
         exec(code, names)
         if entry_point:
+            if "check" not in names:
+                _Verdict.end("unsupported", "tests", "the tests do not define check(candidate)")
             names["check"](names[entry_point])
     _guarded(link, tests, body)
     if not link.used:  # would pass every program

@@ -14,14 +14,15 @@ namespace assay::sandbox::testing {
 
 class Leftovers {
  public:
-  Leftovers() : before_(take()) {}
+  Leftovers() : before_(take(own_groups())) {}
 
-  // Waits a little for what the kernel frees late, then expects nothing new.
-  void expect_none() const {
+  // Waits a little for what the kernel frees late, then expects nothing new; control groups are
+  // those whose names begin with `groups`, by default this process's.
+  void expect_none(const std::string& groups = own_groups()) const {
     std::set<std::string> extra;
     for (int i = 0; i < 100; ++i) {
       extra.clear();
-      for (const std::string& line : take()) {
+      for (const std::string& line : take(groups)) {
         if (!before_.contains(line)) extra.insert(line);
       }
       if (extra.empty()) return;
@@ -32,7 +33,7 @@ class Leftovers {
 
  private:
   // Only what a sandbox of this process makes: others may use the machine at the same time.
-  static std::set<std::string> take() {
+  static std::set<std::string> take(const std::string& groups) {
     namespace fs = std::filesystem;
     std::set<std::string> found;
     const std::string self = std::to_string(getpid());
@@ -50,8 +51,7 @@ class Leftovers {
       for (; all != fs::end(all); all.increment(error)) {
         if (error) break;
         const std::string name = all->path().filename();
-        if (name.rfind("assay-" + self + "-", 0) == 0)
-          found.insert("group " + all->path().string());
+        if (name.rfind(groups, 0) == 0) found.insert("group " + all->path().string());
       }
     }
     for (const char* folder : {"/tmp", "/dev/shm", "/var/tmp"}) {
@@ -65,6 +65,8 @@ class Leftovers {
     }
     return found;
   }
+
+  static std::string own_groups() { return "assay-" + std::to_string(getpid()) + "-"; }
 
   static bool is_descendant(std::string pid, const std::string& ancestor) {
     for (int depth = 0; depth < 20 && pid != "0" && !pid.empty(); ++depth) {

@@ -3,6 +3,8 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include <atomic>
 #include <chrono>
@@ -252,6 +254,48 @@ TEST_P(Library, ShutsDownWithProgramsWaiting) {
     EXPECT_TRUE(verdict.passed() || verdict.reason == "shut down") << summary(verdict);
   }
   leftovers.expect_none();
+}
+
+// A supervisor that is killed leaves no process, control group or directory: its servers end with
+// their sockets, and the janitor cleans up after it.
+TEST_P(Library, KilledSupervisorLeavesNothing) {
+  std::string why;
+  if (!testing::sandbox_at(GetParam(), 1, &why)) GTEST_SKIP() << "SKIPPED: " << why;
+  const testing::Leftovers leftovers;
+  // Orphans become ours, so that they can be seen and waited for.
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+  int started[2];
+  ASSERT_EQ(pipe(started), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto sandbox = testing::sandbox_at(GetParam(), 2);
+    const char* solution =
+        "import os, time\nopen('file', 'w').write('x')\nos.makedirs('a/b')\nos.chmod('a/b', 0)\n"
+        "time.sleep(1000)\n";
+    for (int i = 0; i < 3; ++i) (void)sandbox->submit(program(script("import time\ntime.sleep(0.01)\n", "", "")));
+    const auto first = sandbox->submit(program(script(solution, "", "")));
+    const auto second = sandbox->submit(program(call(solution, kAdd, "f")));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    if (write(started[1], "x", 1) != 1) _exit(1);
+    first.wait();
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(started[0], &byte, 1), 1);
+  close(started[0]);
+  close(started[1]);
+  kill(child, SIGKILL);
+  const auto begin = std::chrono::steady_clock::now();
+  pid_t ended = 0;
+  while (ended >= 0 || errno == EINTR) {
+    ended = waitpid(-1, nullptr, WNOHANG);
+    if (ended > 0) continue;
+    if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(30)) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_TRUE(ended < 0 && errno == ECHILD) << "processes are left";
+  prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+  leftovers.expect_none("assay-" + std::to_string(child) + "-");
 }
 
 size_t open_descriptors() {
