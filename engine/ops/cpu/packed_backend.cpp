@@ -96,6 +96,15 @@ class PackedBackend final : public CpuBackend {
   void attention(const Attention& args) const override;
   void experts(std::span<const ExpertWeights> experts, int top_k, const Routing& routing,
                ConstRows x, Rows out) const override;
+  void combine(const Routing& routing, int top_k, ConstRows y, std::span<const int32_t> place,
+               Rows out) const override {
+    for_rows(out.rows, [&](int64_t i) {
+      std::fill(out.row(i), out.row(i) + out.cols, 0.0f);
+      for (int64_t j = i * top_k; j < (i + 1) * top_k; ++j) {
+        table_.add_scaled(out.row(i), routing.weight[j], y.row(place[static_cast<size_t>(j)]), out.cols);
+      }
+    });
+  }
   void head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets, float* logprob,
                   int32_t* argmax, float* argmax_logprob) const override;
   void head_logits(const Matrix& head, ConstRows hidden, Rows out) const override {
