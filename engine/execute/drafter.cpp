@@ -13,12 +13,17 @@ bool same_bytes(const TensorView& a, const TensorView& b) {
 
 }  // namespace
 
-Drafter::Drafter(Runner& runner) : runner_(runner), weights_(*runner.checkpoint().weights().mtp) {
+Drafter::Drafter(Runner& runner)
+    : runner_(runner),
+      weights_(*runner.checkpoint().weights().mtp),
+      pair_(runner.backend()),
+      x_(runner.backend()),
+      selected_(runner.backend()) {
   const Checkpoint& checkpoint = runner.checkpoint();
   const ops::Backend& backend = runner.backend();
-  enorm_ = model::load_vector(checkpoint, weights_.enorm);
-  hnorm_ = model::load_vector(checkpoint, weights_.hnorm);
-  norm_ = model::load_vector(checkpoint, weights_.norm);
+  enorm_ = model::load_vector(checkpoint, weights_.enorm, backend);
+  hnorm_ = model::load_vector(checkpoint, weights_.hnorm, backend);
+  norm_ = model::load_vector(checkpoint, weights_.norm, backend);
   embedding_ = weights_.embedding ? weights_.embedding : checkpoint.weights().embedding;
   checkpoint.check_values(embedding_);
   checkpoint.check_values(weights_.eh_proj);
@@ -53,10 +58,7 @@ ops::Rows Drafter::run(std::span<const TokenId> ids, ops::ConstRows hidden,
 std::span<const int32_t> Drafter::guess(ops::ConstRows output, std::span<const int32_t> rows) {
   const auto n = static_cast<int64_t>(rows.size());
   const ops::Rows selected = model::matrix(selected_, n, output.cols);
-  for (int64_t i = 0; i < n; ++i) {
-    std::memcpy(selected.row(i), output.row(rows[static_cast<size_t>(i)]),
-                static_cast<size_t>(output.cols) * sizeof(float));
-  }
+  model::gather(runner_.backend(), output, rows, selected);
   runner_.backend().rms_norm(selected, norm_.data(), runner_.config().norm_eps, selected);
   no_targets_.assign(rows.size() + 1, 0);
   argmax_.resize(rows.size());

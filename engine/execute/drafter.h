@@ -34,7 +34,7 @@ class Drafter {
   Runner& runner_;
   const MtpWeights& weights_;
   TensorView embedding_;
-  std::vector<float> enorm_, hnorm_, norm_;
+  model::Vector enorm_, hnorm_, norm_;
   std::unique_ptr<ops::Matrix> projection_, own_head_;  // own_head_: where it differs from the main
   std::unique_ptr<model::PreparedLayer> layer_;
   model::Buffer<float> pair_, x_, selected_;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <memory>
 
 #include "base/error.h"
@@ -36,7 +35,9 @@ class GenerateRun {
         load_(runner.config()),
         expert_load_(expert_load && load_.enabled()),
         items_(plan_generation(requests, runner.config(), expert_load_)),
-        slots_(limits.kv_slots) {
+        slots_(limits.kv_slots),
+        states_(runner.backend()),
+        entry_states_(runner.backend()) {
     if (tokenizer_) eos_ = tokenizer_->eos();
     if (speculate) drafter_ = std::make_unique<Drafter>(runner);
   }
@@ -256,13 +257,12 @@ class GenerateRun {
     all_rows_.resize(ids_.size());
     for (size_t i = 0; i < all_rows_.size(); ++i) all_rows_[i] = static_cast<int32_t>(i);
     const ops::Rows normed = runner_.final_norm(hidden, all_rows_);
-    for (size_t i = 0; i < store_.size(); ++i) {
-      if (store_[i] < 0) continue;
-      std::memcpy(state(store_[i]), normed.row(static_cast<int64_t>(i)),
-                  static_cast<size_t>(normed.cols) * sizeof(float));
-    }
+    model::scatter(runner_.backend(), normed, store_, states());
   }
-  float* state(int32_t slot) { return states_.data() + slot * runner_.config().hidden; }
+  ops::Rows states() {
+    const int64_t width = runner_.config().hidden;
+    return {states_.data(), pool_.slots(), width, width};
+  }
 
   // Guesses what follows the newest token of every sequence, after making the MTP entries of its path
   // that are not there yet. Only once few sequences are left: then a step's time is that of reading
@@ -303,13 +303,14 @@ class GenerateRun {
     if (ids_.empty()) return;
     const ops::Rows before = model::matrix(entry_states_, static_cast<int64_t>(ids_.size()),
                                            runner_.config().hidden);
+    entry_slots_.clear();
     for (const ops::Segment& segment : segments_) {
       for (int64_t i = 0; i < segment.count; ++i) {
         // slots[p] is that of position p + 1, whose state's predecessor is slots[p - 1].
-        std::memcpy(before.row(segment.row + i), state(segment.slots[segment.position + i - 1]),
-                    static_cast<size_t>(before.cols) * sizeof(float));
+        entry_slots_.push_back(segment.slots[segment.position + i - 1]);
       }
     }
+    model::gather(runner_.backend(), states(), entry_slots_, before);
     const ops::Rows output = drafter_->run(
         ids_, before, {positions_, segments_, {}, store_, model::Form::absorbed}, pool_);
     for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
@@ -384,7 +385,8 @@ class GenerateRun {
         const auto first = static_cast<int64_t>(i);
         const ops::Rows some = model::slice(normed, first, std::min(kLogitRows, normed.rows - first));
         const ops::Matrix& head = runner_.head(some.rows);
-        logits = model::matrix(logits_, some.rows, head.n);
+        logits_.resize(static_cast<size_t>(some.rows * head.n));
+        logits = {logits_.data(), some.rows, head.n, head.n};
         backend.head_logits(head, some, logits);
         logits_begin = i;
         logits_end = i + static_cast<size_t>(some.rows);
@@ -507,6 +509,7 @@ class GenerateRun {
   model::Buffer<float> states_;  // by slot: normed hidden states of the main model
   model::Buffer<float> entry_states_;
   std::vector<uint8_t> has_entry_;  // by slot: the token's MTP entry is in memory
+  std::vector<int32_t> entry_slots_;
   std::vector<int32_t> all_rows_;
   std::vector<LoadPiece> accepted_;  // rows of accepted drafts
   std::vector<std::pair<int, ops::Routing>> draft_routing_;
@@ -521,7 +524,7 @@ class GenerateRun {
   uint64_t stamp_ = 0;
   std::vector<int32_t> no_targets_, argmax_;
   std::vector<float> argmax_logprobs_;
-  model::Buffer<float> logits_;
+  std::vector<float> logits_;
   std::vector<std::pair<double, TokenId>> scratch_;
   std::unique_ptr<TokenPrefixIndex> prefixes_;  // made when a prompt is to be healed
 

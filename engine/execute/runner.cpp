@@ -1,18 +1,10 @@
 #include "engine/execute/runner.h"
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "base/error.h"
 
 namespace assay::engine {
-
-namespace {
-constexpr float kLargestFloat = std::numeric_limits<float>::max();
-}
 
 Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend,
                const ops::Backend* preparer, const Residency& residency)
@@ -55,26 +47,18 @@ ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass
   for (int layer = 0; layer < layers_.layers(); ++layer) {
     const model::PreparedLayer& weights = layers_.acquire(layer, absorbed);
     const ops::Routing* routing = decoder_.layer(weights, pass, pool, layer, x);
-    require_finite(x, layer);
+    // Finite weights can still overflow. Whatever is not finite inside a layer arrives here: every op
+    // passes NaN on, and what infinities cancel to is NaN.
+    if (!backend_.all_finite(x)) throw_overflow("layer " + std::to_string(layer) + " computes values");
+    if (routing) backend_.read_routing(decoder_.routing());
     count(weights, routing, absorbed);
     if (hook) hook(layer, routing);
   }
   return x;
 }
 
-// Finite weights can still overflow. Whatever is not finite inside a layer arrives here: every op
-// passes NaN on, and what infinities cancel to is NaN.
-void Runner::require_finite(ops::ConstRows x, int layer) const {
-  std::atomic<bool> overflow{false};
-  backend_.workers().for_ranges(x.rows, 64, [&](int64_t begin, int64_t end) {
-    bool any = false;
-    for (int64_t i = begin; i < end; ++i) {
-      const float* row = x.row(i);
-      for (int64_t c = 0; c < x.cols; ++c) any |= !(std::fabs(row[c]) <= kLargestFloat);
-    }
-    if (any) overflow = true;
-  });
-  if (overflow) throw_overflow("layer " + std::to_string(layer) + " computes values");
+void Runner::run_idle() {
+  for (int layer = 0; layer < layers_.layers(); ++layer) decoder_.idle(layers_.acquire(layer, false));
 }
 
 void Runner::throw_overflow(const std::string& what) const {
@@ -96,19 +80,16 @@ void Runner::count(const model::PreparedLayer& layer, const ops::Routing* routin
     for (const int32_t expert : routing->expert) chosen_[static_cast<size_t>(expert)] = 1;
     for (size_t e = 0; e < chosen_.size(); ++e) {
       const model::PreparedMlp& expert = layer.routed.experts[e];
-      if (chosen_[e]) used += expert.gate_up->bytes + expert.down->bytes;
+      if (chosen_[e] && expert.gate_up) used += expert.gate_up->bytes + expert.down->bytes;
     }
   }
   work_.bytes += static_cast<double>(used);
 }
 
 ops::Rows Runner::final_norm(ops::ConstRows hidden, std::span<const int32_t> rows) {
-  if (norm_.empty()) norm_ = model::load_vector(checkpoint_, checkpoint_.weights().norm);
+  if (norm_.empty()) norm_ = model::load_vector(checkpoint_, checkpoint_.weights().norm, backend_);
   const ops::Rows out = model::matrix(normed_, static_cast<int64_t>(rows.size()), hidden.cols);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::memcpy(out.row(static_cast<int64_t>(i)), hidden.row(rows[i]),
-                static_cast<size_t>(hidden.cols) * sizeof(float));
-  }
+  model::gather(backend_, hidden, rows, out);
   backend_.rms_norm(out, norm_.data(), config().norm_eps, out);
   return out;
 }
@@ -129,8 +110,7 @@ const ops::Matrix& Runner::head(int64_t rows) {
 }
 
 model::KvPool Runner::make_pool(int64_t slots, int extra_layers) const {
-  return {model::kv_type_of(backend_.numerics()), model::kv_width(config()),
-          static_cast<int>(config().layers) + extra_layers, slots};
+  return {backend_, model::kv_width(config()), static_cast<int>(config().layers) + extra_layers, slots};
 }
 
 }  // namespace assay::engine

@@ -26,7 +26,7 @@ class Runner {
   const Checkpoint& checkpoint() const { return checkpoint_; }
   model::Decoder& decoder() { return decoder_; }
 
-  // Called after each layer; routing is null for dense layers.
+  // Called after each layer; routing, readable, is null for dense layers.
   using LayerHook = std::function<void(int layer, const ops::Routing* routing)>;
   // Hidden states after the last layer, before the final norm [rows, hidden]; valid until the next
   // run. Throws bad_input where a layer's hidden states overflow.
@@ -35,6 +35,8 @@ class Runner {
 
   // Throws bad_input: `what` names what turned out not to be finite.
   [[noreturn]] void throw_overflow(const std::string& what) const;
+  // A pass without rows, beside ranks that have some (Backend::any_rank).
+  void run_idle();
 
   // Rows `rows` of `hidden`, normed by the final norm, [count, hidden]; valid until the next call.
   ops::Rows final_norm(ops::ConstRows hidden, std::span<const int32_t> rows);
@@ -53,7 +55,6 @@ class Runner {
 
  private:
   void check_by_rows(const TensorView& table) const;
-  void require_finite(ops::ConstRows x, int layer) const;
   void count(const model::PreparedLayer& layer, const ops::Routing* routing, bool absorbed);
 
   const Checkpoint& checkpoint_;
@@ -61,9 +62,9 @@ class Runner {
   LayerStore layers_;
   model::Decoder decoder_;
   bool embedding_checked_ = false;
-  std::vector<float> norm_;
+  model::Vector norm_;
   std::unique_ptr<ops::Matrix> head_;
-  model::Buffer<float> hidden_, normed_;
+  model::Buffer<float> hidden_{backend_}, normed_{backend_};
   const WorkRates expanded_rates_, absorbed_rates_;
   Work work_;
   std::vector<uint8_t> chosen_;  // experts of a layer

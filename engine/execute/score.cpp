@@ -42,7 +42,11 @@ class ScoreRun {
     for (const PassPlan& pass : schedule_.passes()) kept = std::max(kept, pass.keep);
     model::KvPool pool = runner_.make_pool(kept);
     std::vector<int32_t> ancestors;
-    for (size_t i = 0; i < schedule_.passes().size(); ++i) {
+    for (size_t i = 0; runner_.backend().any_rank(i < schedule_.passes().size()); ++i) {
+      if (i >= schedule_.passes().size()) {
+        runner_.run_idle();
+        continue;
+      }
       if (sink_.cancelled()) return;
       const PassPlan& pass = schedule_.passes()[i];
       build_pass(schedule_.forest(), schedule_.paths(), pass, rows_);

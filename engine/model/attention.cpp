@@ -1,16 +1,12 @@
 // Attention of both kinds and forms (decoder.h).
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
-#include "engine/checkpoint/tensor.h"
 #include "engine/model/decoder.h"
 
 namespace assay::engine::model {
 
 namespace {
-
-constexpr int64_t kChunk = 512;
 
 // The parts of `segments` (in row order, from *next on) that lie in rows [begin, end), rows counted
 // from begin.
@@ -77,17 +73,12 @@ void Decoder::expand(const PreparedLayer& layer, const std::byte* kv, int64_t ro
     return;
   }
   const auto* source = reinterpret_cast<const uint16_t*>(kv);
-  const int64_t chunk = std::min(rows, kChunk);
+  const int64_t chunk = std::min(rows, attention_rows_);
   const ops::Rows latents = matrix(chunk_a_, chunk, latent);
   const ops::Rows product = matrix(chunk_b_, chunk, width);
-  for (int64_t row = 0; row < rows; row += kChunk) {
-    const int64_t n = std::min(kChunk, rows - row);
-    backend_.workers().for_ranges(n, 64, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const uint16_t* from = source + (row + i) * kv_width_;
-        for (int64_t c = 0; c < latent; ++c) latents.row(i)[c] = bf16_to_float(from[c]);
-      }
-    });
+  for (int64_t row = 0; row < rows; row += attention_rows_) {
+    const int64_t n = std::min(attention_rows_, rows - row);
+    backend_.from_bf16(source + row * kv_width_, kv_width_, slice(latents, 0, n));
     backend_.linear(*layer.kv_b, slice(latents, 0, n), nullptr, slice(product, 0, n));
     backend_.to_bf16(slice(product, 0, n), reinterpret_cast<uint16_t*>(out) + row * width, width);
   }
@@ -103,13 +94,13 @@ void Decoder::attention(const PreparedLayer& layer, const PassInput& pass, KvPoo
 
   // Keys and values of every row, in the KV type, behind those of the ancestors.
   std::byte* local = local_kv_.ensure((ancestors + rows) * row_bytes);
-  for (int64_t i = 0; i < ancestors; ++i) {
-    std::memcpy(local + i * row_bytes, pool.row(pool_layer, pass.ancestors[static_cast<size_t>(i)]),
-                static_cast<size_t>(row_bytes));
+  if (ancestors > 0) {
+    backend_.copy_rows(pool.row(pool_layer, 0), row_bytes, pass.ancestors, local, row_bytes, {},
+                       ancestors, row_bytes);
   }
   std::byte* own = local + ancestors * row_bytes;
-  for (int64_t row = 0; row < rows; row += kChunk) {
-    const int64_t n = std::min(kChunk, rows - row);
+  for (int64_t row = 0; row < rows; row += attention_rows_) {
+    const int64_t n = std::min(attention_rows_, rows - row);
     const int32_t* positions = pass.positions.data() + row;
     if (kv_type_ == ops::KvType::f32) {
       make_kv(layer, slice(normed, row, n), positions,
@@ -121,12 +112,8 @@ void Decoder::attention(const PreparedLayer& layer, const PassInput& pass, KvPoo
     }
   }
   if (config_.mla && !absorbed) expand(layer, local, ancestors + rows);
-  for (int64_t row = 0; row < rows; ++row) {
-    const int32_t slot = pass.store[static_cast<size_t>(row)];
-    if (slot >= 0) {
-      std::memcpy(pool.row(pool_layer, slot), own + row * row_bytes, static_cast<size_t>(row_bytes));
-    }
-  }
+  backend_.copy_rows(own, row_bytes, {}, pool.row(pool_layer, 0), row_bytes, pass.store, rows,
+                     row_bytes);
 
   ops::Attention args;
   args.heads = static_cast<int>(config_.heads);
@@ -167,8 +154,8 @@ void Decoder::attention(const PreparedLayer& layer, const PassInput& pass, KvPoo
   const bool latent_space = config_.mla && absorbed;
   std::vector<ops::Segment> segments;
   size_t next = 0;
-  for (int64_t row = 0; row < rows; row += kChunk) {
-    const int64_t n = std::min(kChunk, rows - row);
+  for (int64_t row = 0; row < rows; row += attention_rows_) {
+    const int64_t n = std::min(attention_rows_, rows - row);
     ops::Rows query = matrix(query_, n, config_.heads * config_.head_dim);
     queries(layer, slice(normed, row, n), pass.positions.data() + row, query);
     ops::Rows mixed = matrix(chunk_a_, n, config_.heads * config_.v_head_dim());
@@ -180,13 +167,10 @@ void Decoder::attention(const PreparedLayer& layer, const PassInput& pass, KvPoo
       // Query per head [latent | rope]: q_nope W_UK beside the rotated part.
       const ops::Rows absorbed_query = matrix(chunk_b_, n, config_.heads * kv_width_);
       backend_.linear_heads(layer.absorb_key, query, config_.head_dim, absorbed_query, kv_width_);
-      for (int64_t i = 0; i < n; ++i) {
-        for (int64_t h = 0; h < config_.heads; ++h) {
-          std::memcpy(absorbed_query.row(i) + h * kv_width_ + latent,
-                      query.row(i) + h * config_.head_dim + mla.nope_dim,
-                      static_cast<size_t>(mla.rope_dim) * sizeof(float));
-        }
-      }
+      backend_.copy_rows(reinterpret_cast<const std::byte*>(query.data + mla.nope_dim),
+                         config_.head_dim * 4, {},
+                         reinterpret_cast<std::byte*>(absorbed_query.data + latent), kv_width_ * 4,
+                         {}, n * config_.heads, mla.rope_dim * 4);
       args.query = absorbed_query;
       args.out = matrix(chunk_c_, n, config_.heads * latent);
       backend_.attention(args);

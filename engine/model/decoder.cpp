@@ -36,6 +36,8 @@ ops::Router router_of(const MoeConfig& moe) {
 Decoder::Decoder(const ModelConfig& config, const ops::Backend& backend)
     : config_(config),
       backend_(backend),
+      attention_rows_(backend.rows_at_once(512)),
+      mlp_rows_(backend.rows_at_once(kChunk)),
       kv_type_(kv_type_of(backend.numerics())),
       kv_width_(kv_width(config)),
       router_(router_of(config.moe)) {
@@ -49,6 +51,12 @@ const ops::Routing* Decoder::layer(const PreparedLayer& layer, const PassInput& 
                                    int pool_layer, ops::Rows x) {
   attention(layer, pass, pool, pool_layer, x);
   return mlp(layer, x);
+}
+
+void Decoder::idle(const PreparedLayer& layer) const {
+  if (!layer.is_moe()) return;
+  backend_.experts(layer.routed.views, router_.top_k, {}, {nullptr, 0, config_.hidden, config_.hidden},
+                   {nullptr, 0, config_.hidden, config_.hidden});
 }
 
 size_t workspace_bytes(const ModelConfig& config, Numerics numerics, int64_t rows,
@@ -81,17 +89,15 @@ size_t workspace_bytes(const ModelConfig& config, Numerics numerics, int64_t row
   return static_cast<size_t>(floats * static_cast<int64_t>(sizeof(float)) + bytes);
 }
 
-// As one expert that every row chose with weight 1: the gated rows need not leave the backend.
 void Decoder::gated(const PreparedMlp& mlp, ops::ConstRows normed, ops::Rows accumulator) {
-  const int64_t chunk = std::min(normed.rows, kChunk);
+  const int64_t chunk = std::min(normed.rows, mlp_rows_);
+  const ops::Rows gate = matrix(chunk_a_, chunk, mlp.gate_up->n / 2);
   const ops::Rows down = matrix(chunk_b_, chunk, config_.hidden);
-  const ops::ExpertWeights one{mlp.gate_up.get(), mlp.down.get()};
-  for (int64_t row = 0; row < normed.rows; row += kChunk) {
-    const int64_t n = std::min(kChunk, normed.rows - row);
-    everyone_.expert.assign(static_cast<size_t>(n), 0);
-    everyone_.weight.assign(static_cast<size_t>(n), 1.0f);
-    backend_.experts({&one, 1}, 1, everyone_, {normed.row(row), n, normed.cols, normed.stride},
-                     slice(down, 0, n));
+  const ops::ExpertWeights weights{mlp.gate_up.get(), mlp.down.get()};
+  for (int64_t row = 0; row < normed.rows; row += mlp_rows_) {
+    const int64_t n = std::min(mlp_rows_, normed.rows - row);
+    backend_.mlp(weights, {normed.row(row), n, normed.cols, normed.stride}, slice(gate, 0, n),
+                 slice(down, 0, n));
     backend_.add(slice(accumulator, row, n), slice(down, 0, n));
   }
 }

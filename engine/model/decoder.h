@@ -48,9 +48,14 @@ class Decoder {
   Decoder(const ModelConfig& config, const ops::Backend& backend);
 
   // x [rows, hidden] -> the layer's output, in place. `pool_layer` is the layer's index in the pool.
-  // Returns the routing of a MoE layer (valid until the next call), else null.
+  // Returns the routing of a MoE layer (valid until the next call; see Backend::read_routing), else
+  // null.
   const ops::Routing* layer(const PreparedLayer& layer, const PassInput& pass, KvPool& pool,
                             int pool_layer, ops::Rows x);
+  // A rank without rows takes its part in a layer that others compute.
+  void idle(const PreparedLayer& layer) const;
+  // What the last MoE layer returned, for Backend::read_routing.
+  ops::Routing& routing() { return routing_; }
 
  private:
   void attention(const PreparedLayer& layer, const PassInput& pass, KvPool& pool, int pool_layer,
@@ -65,16 +70,18 @@ class Decoder {
 
   const ModelConfig& config_;
   const ops::Backend& backend_;
+  const int64_t attention_rows_, mlp_rows_;  // computed at once
   const ops::KvType kv_type_;
   const int64_t kv_width_;
   ops::RopeTable rope_;
   float softmax_scale_ = 0;
   ops::Router router_;
-  ops::Routing routing_, everyone_;
+  ops::Routing routing_;
 
   // Row-wise work is cut into chunks of rows, which bounds what these hold.
-  Buffer<float> normed_, chunk_a_, chunk_b_, chunk_c_, query_, experts_, logits_;
-  Buffer<std::byte> local_kv_, expanded_;
+  Buffer<float> normed_{backend_}, chunk_a_{backend_}, chunk_b_{backend_}, chunk_c_{backend_},
+      query_{backend_}, experts_{backend_}, logits_{backend_};
+  Buffer<std::byte> local_kv_{backend_}, expanded_{backend_};
 };
 
 }  // namespace assay::engine::model

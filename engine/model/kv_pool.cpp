@@ -1,7 +1,7 @@
 #include "engine/model/kv_pool.h"
 
 #include <algorithm>
-#include <new>
+#include <string>
 
 #include "base/error.h"
 
@@ -17,17 +17,17 @@ ops::KvType kv_type_of(Numerics numerics) {
                                                                  : ops::KvType::bf16;
 }
 
-KvPool::KvPool(ops::KvType type, int64_t width, int layers, int64_t slots)
-    : type_(type), width_(width), slots_(slots), layers_(layers) {
+KvPool::KvPool(const ops::Backend& backend, int64_t width, int layers, int64_t slots)
+    : type_(kv_type_of(backend.numerics())),
+      width_(width),
+      slots_(slots),
+      layers_(layers),
+      data_(backend) {
   const size_t size = std::max<size_t>(bytes(), 1);
-  // Large blocks come from fresh pages, which take memory when first written.
-  data_.reset(static_cast<std::byte*>(::operator new(size, std::align_val_t{64}, std::nothrow)));
-  if (!data_) {
+  if (!data_.try_ensure(static_cast<int64_t>(size))) {
     throw_resource("no memory for " + std::to_string(size) + " bytes of keys and values", {},
                    "give a smaller --memory, or run fewer programs beside this one");
   }
 }
-
-void KvPool::Free::operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{64}); }
 
 }  // namespace assay::engine::model

@@ -3,16 +3,14 @@
 // A row holds what one token's attention needs later, in the KV type of the numerics mode: MLA
 // [normed latent | rotated shared key], grouped-query attention [rotated keys | values] of all KV
 // heads. Values are rounded to the type when they are produced, so a row that was kept, recomputed
-// or made in the same pass has the same bits. Memory is touched when rows are written.
+// or made in the same pass has the same bits. Memory is the backend's, touched when rows are written.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <memory>
-#include <vector>
 
 #include "engine/checkpoint/config.h"
+#include "engine/model/buffer.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine::model {
@@ -26,7 +24,7 @@ ops::KvType kv_type_of(Numerics numerics);
 class KvPool {
  public:
   KvPool() = default;
-  KvPool(ops::KvType type, int64_t width, int layers, int64_t slots);
+  KvPool(const ops::Backend& backend, int64_t width, int layers, int64_t slots);
 
   ops::KvType type() const { return type_; }
   int64_t width() const { return width_; }
@@ -35,17 +33,14 @@ class KvPool {
   int64_t row_bytes() const { return width_ * kv_type_bytes(type_); }
   size_t bytes() const { return static_cast<size_t>(row_bytes() * slots_ * layers_); }
   std::byte* row(int layer, int64_t slot) {
-    return data_.get() + (layer * slots_ + slot) * row_bytes();
+    return data_.data() + (layer * slots_ + slot) * row_bytes();
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const;
-  };
   ops::KvType type_ = ops::KvType::f32;
   int64_t width_ = 0, slots_ = 0;
   int layers_ = 0;
-  std::unique_ptr<std::byte, Free> data_;
+  Buffer<std::byte> data_;
 };
 
 }  // namespace assay::engine::model

@@ -1,12 +1,21 @@
 #include "engine/model/layer.h"
 
 #include <array>
+#include <vector>
 
 namespace assay::engine::model {
 
 namespace {
 
 using MatrixPtr = std::unique_ptr<ops::Matrix>;
+
+std::vector<float> values(const Checkpoint& checkpoint, const TensorView& tensor) {
+  if (!tensor) return {};
+  checkpoint.check_values(tensor);
+  std::vector<float> out(static_cast<size_t>(tensor.elements()));
+  dequantize(tensor, out.data());
+  return out;
+}
 
 class Preparer {
  public:
@@ -27,11 +36,12 @@ class Preparer {
   MatrixPtr slice(const TensorView& tensor, int64_t first, int64_t n, bool transpose) {
     return counted(backend_.prepare_slice(tensor, first, n, transpose, ops::Role::linear));
   }
-  std::vector<float> vector(const TensorView& tensor) {
-    if (!tensor) return {};
-    std::vector<float> out = load_vector(checkpoint_, tensor);
-    bytes_ += out.size() * sizeof(float);
-    return out;
+  Vector vector(const TensorView& tensor) {
+    return tensor ? vector(values(checkpoint_, tensor)) : Vector();
+  }
+  Vector vector(std::span<const float> host) {
+    bytes_ += host.size_bytes();
+    return {backend_, host};
   }
   PreparedMlp mlp(const MlpWeights& weights) {
     if (!weights.gate) return {};
@@ -51,11 +61,9 @@ class Preparer {
 
 }  // namespace
 
-std::vector<float> load_vector(const Checkpoint& checkpoint, const TensorView& tensor) {
-  checkpoint.check_values(tensor);
-  std::vector<float> out(static_cast<size_t>(tensor.elements()));
-  dequantize(tensor, out.data());
-  return out;
+Vector load_vector(const Checkpoint& checkpoint, const TensorView& tensor,
+                   const ops::Backend& backend) {
+  return {backend, values(checkpoint, tensor)};
 }
 
 std::unique_ptr<PreparedLayer> prepare_layer(const Checkpoint& checkpoint, const LayerWeights& weights,
@@ -80,9 +88,10 @@ std::unique_ptr<PreparedLayer> prepare_layer(const Checkpoint& checkpoint, const
     out->q = prepare.linear(a.q);
     out->kv = prepare.stack(std::array{a.k, a.v}, ops::Stacking::rows);
     out->q_bias = prepare.vector(a.q_bias);
-    out->kv_bias = prepare.vector(a.k_bias);
-    const std::vector<float> v_bias = prepare.vector(a.v_bias);
-    out->kv_bias.insert(out->kv_bias.end(), v_bias.begin(), v_bias.end());
+    std::vector<float> kv_bias = values(checkpoint, a.k_bias);
+    const std::vector<float> v_bias = values(checkpoint, a.v_bias);
+    kv_bias.insert(kv_bias.end(), v_bias.begin(), v_bias.end());
+    out->kv_bias = prepare.vector(kv_bias);
     out->q_norm = prepare.vector(a.q_norm);
     out->k_norm = prepare.vector(a.k_norm);
   }
@@ -102,8 +111,10 @@ PreparedExperts prepare_experts(const Checkpoint& checkpoint, const LayerWeights
                                 const ops::Backend& backend) {
   PreparedExperts out;
   Preparer prepare(checkpoint, backend, out.bytes);
-  for (const MlpWeights& expert : weights.experts) {
-    out.experts.push_back(prepare.mlp(expert));
+  const auto count = static_cast<int64_t>(weights.experts.size());
+  for (int64_t e = 0; e < count; ++e) {
+    const bool kept = backend.keeps_expert(e, count);
+    out.experts.push_back(kept ? prepare.mlp(weights.experts[static_cast<size_t>(e)]) : PreparedMlp());
     out.views.push_back({out.experts.back().gate_up.get(), out.experts.back().down.get()});
   }
   return out;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/model/buffer.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine::model {
@@ -22,19 +23,19 @@ struct PreparedExperts {
 };
 
 struct PreparedLayer {
-  std::vector<float> input_norm, post_attention_norm;
+  Vector input_norm, post_attention_norm;
   // MLA: q_a (absent without q_lora), q = q_b or q, kv = kv_a, kv_b.
   // Grouped-query: q, kv = k over v.
   std::unique_ptr<ops::Matrix> q_a, q, kv, kv_b, o;
-  std::vector<float> q_a_norm, kv_a_norm;  // MLA
-  std::vector<float> q_norm, k_norm;       // Qwen3
-  std::vector<float> q_bias, kv_bias;      // Qwen2
+  Vector q_a_norm, kv_a_norm;  // MLA
+  Vector q_norm, k_norm;       // Qwen3
+  Vector q_bias, kv_bias;      // Qwen2
   // The absorbed form of MLA, per head: latent <- nope and v <- latent. Empty unless asked for.
   std::vector<std::unique_ptr<ops::Matrix>> absorb_key, absorb_value;
 
   PreparedMlp mlp;  // the dense MLP, or the shared experts (may be absent)
   std::unique_ptr<ops::Matrix> router;  // MoE layers
-  std::vector<float> router_bias;
+  Vector router_bias;
   PreparedExperts routed;  // may be elsewhere while the layer does not compute
 
   size_t bytes = 0;  // without the routed experts
@@ -52,7 +53,7 @@ PreparedExperts prepare_experts(const Checkpoint& checkpoint, const LayerWeights
 void prepare_absorbed(const Checkpoint& checkpoint, const LayerWeights& weights,
                       const ops::Backend& backend, PreparedLayer& layer);
 
-// A vector of weights, checked and widened.
-std::vector<float> load_vector(const Checkpoint& checkpoint, const TensorView& tensor);
+// A vector of weights, checked and widened, in the backend's memory.
+Vector load_vector(const Checkpoint& checkpoint, const TensorView& tensor, const ops::Backend& backend);
 
 }  // namespace assay::engine::model

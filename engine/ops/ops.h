@@ -15,12 +15,17 @@
 //   - top-k and arg-max ties go to the lowest index; no atomics on floats.
 // Bits may differ between backends (Backend::profile()).
 //
-// Memory: pointers are the backend's (host memory for CPU backends). Outputs may not alias inputs
-// unless a comment says so. Ops need no allocation visible to the caller.
+// Memory: rows, weights and keys and values live in the backend's memory (host memory for CPU
+// backends), which only Backend::allocate gives and only ops and copies touch. Everything else -
+// token ids, positions, segments and their slots, row lists, targets, and the results of the head
+// ops - is host memory. Ops of a backend run in the order of their calls; those that return results
+// to the host wait for them, the others need not have finished when they return.
+// Outputs may not alias inputs unless a comment says so. Ops need no allocation visible to the caller.
 // Threads: a Backend is used by one thread at a time and spreads work over its Workers.
 // Errors: shapes that do not fit are internal errors (the model checked them at load time).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -130,7 +135,9 @@ struct Router {
   double scaling = 1;
   const float* bias = nullptr;     // [experts] or null
 };
-struct Routing {                   // both [rows * top_k], experts ascending within a row
+// Both [rows * top_k], experts ascending within a row. A device backend keeps what route() found in
+// its own memory, for experts(), until its next route(); the vectors are filled by read_routing().
+struct Routing {
   std::vector<int32_t> expert;
   std::vector<float> weight;
 };
@@ -153,6 +160,31 @@ class Backend {
   virtual Numerics numerics() const = 0;
   virtual const Workers& workers() const = 0;
 
+  // --- memory -------------------------------------------------------------------------------
+  // As defined here: host memory. A device backend overrides these.
+  // Uninitialised memory aligned to 64 bytes; null where there is none left.
+  virtual std::byte* allocate(size_t bytes) const;
+  // `bytes` as they were asked for.
+  virtual void release(std::byte* memory, size_t bytes) const;
+  // Host memory to the backend's; `from` may be reused on return.
+  virtual void upload(std::byte* to, const void* from, size_t bytes) const;
+  // The backend's memory to host memory, after all ops before it.
+  virtual void download(void* to, const std::byte* from, size_t bytes) const;
+  // For i of [0, count): `bytes` bytes from row from_rows[i] to row to_rows[i]; an empty list means
+  // row i, a negative row that i is left out. Strides in bytes. Rows that are written are disjoint.
+  virtual void copy_rows(const std::byte* from, int64_t from_stride, std::span<const int32_t> from_rows,
+                         std::byte* to, int64_t to_stride, std::span<const int32_t> to_rows,
+                         int64_t count, int64_t bytes) const = 0;
+  // Rows that the model should hand over together where `modest` suit a processor's caches: a
+  // device wants more. Never changes bits.
+  virtual int64_t rows_at_once(int64_t modest) const { return modest; }
+
+  // --- ranks that compute together (engine/distributed) ---------------------------------------
+  // Whether this rank keeps the weights of a routed expert; the others' are not prepared.
+  virtual bool keeps_expert(int64_t /*expert*/, int64_t /*experts*/) const { return true; }
+  // Whether any rank has a pass to run, given whether this one has.
+  virtual bool any_rank(bool mine) const { return mine; }
+
   // --- weights ------------------------------------------------------------------------------
   // Tensors of equal k. Block scales are honoured per tensor (rows of a stack keep their own).
   virtual std::unique_ptr<Matrix> prepare(std::span<const TensorView> tensors, Stacking stacking,
@@ -169,6 +201,8 @@ class Backend {
   // x / sqrt(mean(x^2) + eps) * weight over each row's cols; may be in place.
   virtual void rms_norm(ConstRows x, const float* weight, double eps, Rows out) const = 0;
   virtual void add(Rows accumulator, ConstRows x) const = 0;
+  // Whether no element is NaN or infinite. Waits for the ops before it.
+  virtual bool all_finite(ConstRows x) const = 0;
   // Rotates `dim` columns from `offset` of each of `heads` heads (head_stride apart) of each row.
   virtual void rope(Rows x, int heads, int64_t head_stride, int64_t offset, int dim,
                     const int32_t* positions, const RopeTable& table) const = 0;
@@ -177,12 +211,20 @@ class Backend {
                          double eps) const = 0;
   // Rounds fp32 rows to nearest-even bf16 (for KV memory).
   virtual void to_bf16(ConstRows x, uint16_t* out, int64_t out_stride) const = 0;
+  // And back: exact.
+  virtual void from_bf16(const uint16_t* x, int64_t stride, Rows out) const = 0;
 
   // --- matrix products ----------------------------------------------------------------------
   // out = x W^T + bias (bias may be null; added after the product).
   virtual void linear(const Matrix& weight, ConstRows x, const float* bias, Rows out) const = 0;
   // out = silu(x G^T) * (x U^T), weight prepared with Stacking::gate_up; out has n / 2 columns.
   virtual void linear_swiglu(const Matrix& gate_up, ConstRows x, Rows out) const = 0;
+  // out = down(silu(gate x) * (up x)), the gated MLP of every row. `gated` [x.rows, gate_up.n / 2] is
+  // scratch for backends that do not join the two products (as defined here).
+  virtual void mlp(const ExpertWeights& weights, ConstRows x, Rows gated, Rows out) const {
+    linear_swiglu(*weights.gate_up, x, gated);
+    linear(*weights.down, gated, nullptr, out);
+  }
   // Per head h: out[:, h*out_dim ...] = x[:, h*x_head_stride + ...k] W_h^T (absorbed MLA).
   virtual void linear_heads(std::span<const std::unique_ptr<Matrix>> per_head, ConstRows x,
                             int64_t x_head_stride, Rows out, int64_t out_head_stride) const = 0;
@@ -190,15 +232,22 @@ class Backend {
   // --- attention, experts, head -------------------------------------------------------------
   virtual void attention(const Attention& args) const = 0;
   virtual void route(const Router& router, ConstRows logits, Routing& out) const = 0;
+  // Makes the result of the last route() readable by the host; waits for that op only.
+  virtual void read_routing(Routing&) const {}
   // out[i] = sum over chosen experts e, ascending, of weight * E_e(x[i]); out is overwritten.
   // Entries of experts that no row chose may be null.
   virtual void experts(std::span<const ExpertWeights> experts, int top_k, const Routing& routing,
                        ConstRows x, Rows out) const = 0;
+  // The last step of experts() alone, for outputs computed elsewhere: out[i] = sum over i's choices j,
+  // ascending, of weight * y[place[i * top_k + j]]; same bits. The routing's vectors are filled.
+  virtual void combine(const Routing& routing, int top_k, ConstRows y, std::span<const int32_t> place,
+                       Rows out) const = 0;
   // log-softmax over the vocabulary at the targets, fused: never rows x vocabulary in memory.
-  // logprob[i] belongs to target[i]; argmax[r] and argmax_logprob[r] to row r (may be null).
+  // logprob[i] belongs to target[i]; argmax[r] and argmax_logprob[r] to row r (may be null). All
+  // three are host memory, complete on return.
   virtual void head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets,
                           float* logprob, int32_t* argmax, float* argmax_logprob) const = 0;
-  // Full logits of few rows, for sampling: out [rows, n].
+  // Full logits of few rows, for sampling: out [rows, n], in host memory, complete on return.
   virtual void head_logits(const Matrix& head, ConstRows hidden, Rows out) const = 0;
 };
 

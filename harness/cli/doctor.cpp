@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/workers.h"
+#include "engine/device.h"
 #include "engine/engine.h"
 #include "harness/cli/verbs.h"
 #include "sandbox/sandbox.h"
@@ -25,6 +26,16 @@ void doctor() {
   for (const engine::KernelSupport& kernels : engine::kernel_support()) {
     line("kernels " + std::string(engine::kernels_name(kernels.kernels)),
          kernels.available ? "available" : "no: " + kernels.why);
+  }
+  const engine::DeviceSupport cuda = engine::device_support();
+  if (cuda.built) {
+    line("CUDA", "kernels for compute capability 8.0 and 9.0a; runtime " + cuda.runtime + ", driver " +
+                     (cuda.driver.empty() ? "none" : cuda.driver) + ", NCCL " +
+                     (cuda.nccl.empty() ? "none" : cuda.nccl));
+    for (const std::string& device : cuda.devices) line("", device);
+    if (!cuda.why.empty()) line("", "no device can be used: " + cuda.why);
+  } else {
+    line("CUDA", "no: " + cuda.why);
   }
   line("Unicode", std::string(engine::unicode_version()));
   try {

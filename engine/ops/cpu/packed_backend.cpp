@@ -78,6 +78,13 @@ class PackedBackend final : public CpuBackend {
     products_.run({&product, 1}, [&](const Tile& tile) { store_swiglu(w.parts[0], tile, out); });
   }
 
+  // As one expert that every row chose with weight 1: the gated rows stay packed.
+  void mlp(const ExpertWeights& weights, ConstRows x, Rows, Rows out) const override {
+    everyone_.expert.assign(static_cast<size_t>(x.rows), 0);
+    everyone_.weight.assign(static_cast<size_t>(x.rows), 1.0f);
+    experts({&weights, 1}, 1, everyone_, x, out);
+  }
+
   void linear_heads(std::span<const std::unique_ptr<Matrix>> per_head, ConstRows x,
                     int64_t x_head_stride, Rows out, int64_t out_head_stride) const override {
     std::vector<Product> products;
@@ -96,6 +103,15 @@ class PackedBackend final : public CpuBackend {
   void attention(const Attention& args) const override;
   void experts(std::span<const ExpertWeights> experts, int top_k, const Routing& routing,
                ConstRows x, Rows out) const override;
+  void combine(const Routing& routing, int top_k, ConstRows y, std::span<const int32_t> place,
+               Rows out) const override {
+    for_rows(out.rows, [&](int64_t i) {
+      std::fill(out.row(i), out.row(i) + out.cols, 0.0f);
+      for (int64_t j = i * top_k; j < (i + 1) * top_k; ++j) {
+        table_.add_scaled(out.row(i), routing.weight[j], y.row(place[static_cast<size_t>(j)]), out.cols);
+      }
+    });
+  }
   void head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets, float* logprob,
                   int32_t* argmax, float* argmax_logprob) const override;
   void head_logits(const Matrix& head, ConstRows hidden, Rows out) const override {
@@ -130,6 +146,7 @@ class PackedBackend final : public CpuBackend {
   const KernelTable& table_;
   mutable Products products_;
   mutable AlignedBuffer expert_hidden_;
+  mutable Routing everyone_;
 };
 
 void PackedBackend::attention(const Attention& args) const {

@@ -193,6 +193,17 @@ class ReferenceBackend final : public CpuBackend {
     });
   }
 
+  void combine(const Routing& routing, int top_k, ConstRows y, std::span<const int32_t> place,
+               Rows out) const override {
+    for_rows(out.rows, [&](int64_t i) {
+      std::fill(out.row(i), out.row(i) + out.cols, 0.0f);
+      for (int64_t j = i * top_k; j < (i + 1) * top_k; ++j) {
+        const float* from = y.row(place[static_cast<size_t>(j)]);
+        for (int64_t c = 0; c < out.cols; ++c) out.row(i)[c] += routing.weight[j] * from[c];
+      }
+    });
+  }
+
   void head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets, float* logprob,
                   int32_t* argmax, float* argmax_logprob) const override {
     const NaiveMatrix& w = naive(head);

@@ -1,7 +1,9 @@
 #include "engine/ops/cpu/rowwise.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -39,6 +41,42 @@ void CpuBackend::embed(const TensorView& table, std::span<const TokenId> ids, Ro
       const int64_t id = ids[static_cast<size_t>(i)];
       require(id >= 0 && id < table.rows(), "embed: token id out of range");
       dequantize_row(table, id, out.row(i));
+    }
+  });
+}
+
+void CpuBackend::copy_rows(const std::byte* from, int64_t from_stride,
+                           std::span<const int32_t> from_rows, std::byte* to, int64_t to_stride,
+                           std::span<const int32_t> to_rows, int64_t count, int64_t bytes) const {
+  workers_.for_ranges(count, 256, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t source = from_rows.empty() ? i : from_rows[static_cast<size_t>(i)];
+      const int64_t target = to_rows.empty() ? i : to_rows[static_cast<size_t>(i)];
+      if (source < 0 || target < 0) continue;
+      std::memcpy(to + target * to_stride, from + source * from_stride, static_cast<size_t>(bytes));
+    }
+  });
+}
+
+bool CpuBackend::all_finite(ConstRows x) const {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  std::atomic<bool> overflow{false};
+  workers_.for_ranges(x.rows, 64, [&](int64_t begin, int64_t end) {
+    bool any = false;
+    for (int64_t i = begin; i < end; ++i) {
+      const float* row = x.row(i);
+      for (int64_t c = 0; c < x.cols; ++c) any |= !(std::fabs(row[c]) <= kLargest);
+    }
+    if (any) overflow = true;
+  });
+  return !overflow;
+}
+
+void CpuBackend::from_bf16(const uint16_t* x, int64_t stride, Rows out) const {
+  workers_.for_ranges(out.rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const uint16_t* from = x + i * stride;
+      for (int64_t c = 0; c < out.cols; ++c) out.row(i)[c] = bf16_to_float(from[c]);
     }
   });
 }

@@ -17,9 +17,14 @@ class CpuBackend : public Backend {
   const Workers& workers() const final { return workers_; }
 
   void embed(const TensorView& table, std::span<const TokenId> ids, Rows out) const override;
+  bool all_finite(ConstRows x) const override;
+  void from_bf16(const uint16_t* x, int64_t stride, Rows out) const override;
   void rope(Rows x, int heads, int64_t head_stride, int64_t offset, int dim,
             const int32_t* positions, const RopeTable& table) const override;
   void route(const Router& router, ConstRows logits, Routing& out) const override;
+  void copy_rows(const std::byte* from, int64_t from_stride, std::span<const int32_t> from_rows,
+                 std::byte* to, int64_t to_stride, std::span<const int32_t> to_rows, int64_t count,
+                 int64_t bytes) const override;
 
  protected:
   const Numerics numerics_;

@@ -1,5 +1,6 @@
 #include "tests/engine/ops/fixture.h"
 
+#include "tests/engine/ops/cuda/emulated_backend.h"
 #include "tests/engine/ops/emulated_avx512.h"
 
 namespace assay::engine::ops {
@@ -12,11 +13,15 @@ std::vector<BackendCase> backend_cases() {
     if (kernels_available(kernels)) cases.push_back({std::string(kernels_name(kernels)), kernels});
   }
   cases.push_back({"avx512_emulated", Kernels::avx512, &emulated_avx512_kernels()});
+#if defined(__x86_64__)  // what the emulation's fibres are written for
+  cases.push_back({"cuda_emulated", Kernels::automatic, nullptr, true});
+#endif
   return cases;
 }
 
 std::unique_ptr<Backend> make_backend(const BackendCase& c, Numerics numerics, const Workers& workers,
                                       bool ue8m0) {
+  if (c.cuda) return make_emulated_cuda_backend(numerics, workers, ue8m0, true);
   if (c.table != nullptr) return make_packed_backend(*c.table, c.kernels, numerics, workers, ue8m0);
   return make_cpu_backend(c.kernels, numerics, workers, ue8m0);
 }

@@ -145,6 +145,7 @@ struct BackendCase {
   std::string name;
   Kernels kernels = Kernels::reference;
   const KernelTable* table = nullptr;  // instead of the one that `kernels` names
+  bool cuda = false;                   // the CUDA backend over the emulated device
 };
 inline void PrintTo(const BackendCase& c, std::ostream* os) { *os << c.name; }
 
@@ -159,7 +160,7 @@ class OpsTest : public testing::TestWithParam<BackendCase> {
     return make_backend(GetParam(), numerics, workers_, ue8m0);
   }
   // Emulated instructions take microseconds: smaller shapes.
-  bool emulated() const { return GetParam().table != nullptr; }
+  bool emulated() const { return GetParam().table != nullptr || GetParam().cuda; }
   Workers workers_{2};
 };
 

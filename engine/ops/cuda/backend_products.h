@@ -1,0 +1,399 @@
+// Products, attention, experts and head of the CUDA backend (backend_impl.h, which includes this).
+#pragma once
+
+namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE {
+
+// --- products ---------------------------------------------------------------------------------------
+inline DeviceBackend::Packed DeviceBackend::pack(const HostPart& shape, Operand kind, ConstRows x,
+                                                 const int32_t* rows, int64_t count, int64_t heads,
+                                                 int64_t head_stride) const {
+  Packed packed{nullptr, nullptr, count, count * shape.padded_k, kind, shape.padded_k};
+  OperandArgs args{};
+  args.x = x.data;
+  args.stride = x.stride;
+  args.head_stride = head_stride;
+  args.rows = rows;
+  args.k = static_cast<int>(shape.k);
+  args.padded_k = static_cast<int>(shape.padded_k);
+  args.ue8m0 = ue8m0_;
+  const int64_t elements = heads * packed.batch_stride;
+  args.out = kind == Operand::f32 ? static_cast<void*>(operand_.ensure<float>(*queue_, elements))
+                                  : operand_.ensure<uint16_t>(*queue_, elements);
+  if (kind == Operand::e4m3) {
+    args.scale = operand_scale_.ensure<float>(
+        *queue_, heads * shape.blocks() * layout::activation_scale_stride(count));
+  }
+  packed.data = args.out;
+  packed.scale = args.scale;
+  const auto kernel = kind == Operand::f32    ? operand_kernel<Operand::f32>
+                      : kind == Operand::bf16 ? operand_kernel<Operand::bf16>
+                                              : operand_kernel<Operand::e4m3>;
+  queue_->launch(kernel, dim3(narrow(count), narrow(heads)), kRowThreads, 0, args);
+  return packed;
+}
+
+template <class Tile, bool kE4m3>
+void DeviceBackend::multiply_tiles(const Launch& launch, const ProductArgs& args) const {
+  const int64_t down = launch.tiles != nullptr ? launch.most_tiles
+                                               : layout::divide_up(launch.a.rows, Tile::kTileRows);
+  const dim3 grid(narrow(down), narrow(layout::divide_up(args.weight_rows, Tile::kTileCols)),
+                  narrow(launch.batch));
+  queue_->launch(launch.part->shape.gate_up ? product_kernel<Tile, kE4m3, true>
+                                            : product_kernel<Tile, kE4m3, false>,
+                 grid, Tile::kThreads, Tile::kSharedBytes, args);
+}
+
+inline void DeviceBackend::multiply(const Launch& launch) const {
+  const HostPart& shape = launch.part->shape;
+  ProductArgs args{};
+  args.a = launch.a.data;
+  args.a_scale = launch.a.scale;
+  args.rows = launch.a.rows;
+  args.a_batch = launch.a.batch_stride;
+  args.out_batch = launch.out_batch;
+  args.padded_k = static_cast<int>(shape.padded_k);
+  args.weight = launch.part->weight();
+  args.weights = launch.weights;
+  args.tiles = launch.tiles;
+  args.tile_count = launch.tile_count;
+  args.outputs = static_cast<int>(shape.outputs);
+  args.weight_rows = static_cast<int>(shape.rows);
+  args.bias = launch.bias;
+  args.out = launch.out;
+  args.out_stride = launch.out_stride;
+  if (launch.columns > 0) {
+    const int64_t first = launch.first_column;
+    args.weight.data = static_cast<const std::byte*>(args.weight.data) +
+                       first * shape.padded_k * shape.element_bytes();
+    if (args.weight.scale != nullptr) args.weight.scale += first / layout::kGranule * shape.blocks();
+    args.outputs = static_cast<int>(launch.columns);
+    args.weight_rows = static_cast<int>(layout::round_up(launch.columns, layout::kGranule));
+  }
+  const int64_t rows = launch.tile_rows > 0 ? launch.tile_rows : tile_rows(shape, launch.a.rows);
+  if (shape.storage == DeviceStorage::f32) {
+    const int64_t down =
+        launch.tiles != nullptr ? launch.most_tiles : layout::divide_up(launch.a.rows, kFp32Tile);
+    queue_->launch(shape.gate_up ? fp32_product_kernel<true> : fp32_product_kernel<false>,
+                   dim3(narrow(down), narrow(layout::divide_up(args.weight_rows, kFp32Tile)),
+                        narrow(launch.batch)),
+                   kFp32Threads, 0, args);
+  } else if (shape.storage == DeviceStorage::bf16) {
+    rows == SmallTile::kTileRows ? multiply_tiles<SmallTile, false>(launch, args)
+                                 : multiply_tiles<LargeTile, false>(launch, args);
+  } else {
+    rows == SmallTile::kTileRows ? multiply_tiles<SmallTile, true>(launch, args)
+                                 : multiply_tiles<LargeTile, true>(launch, args);
+  }
+}
+
+inline void DeviceBackend::linear(const Matrix& weight, ConstRows x, const float* bias, Rows out) const {
+  const DeviceMatrix& w = on_device(weight);
+  require(x.cols == w.k && out.cols == w.n && out.rows == x.rows, "linear: shapes");
+  if (x.rows == 0) return;
+  for (const DevicePart& part : w.parts) {
+    Launch launch{};
+    launch.part = &part;
+    launch.a = pack(part.shape, part.operand(), x, nullptr, x.rows);
+    launch.batch = 1;
+    launch.bias = bias == nullptr ? nullptr : bias + part.shape.first_output;
+    launch.out = out.data + part.shape.first_output;
+    launch.out_stride = out.stride;
+    multiply(launch);
+  }
+}
+
+inline void DeviceBackend::linear_swiglu(const Matrix& gate_up, ConstRows x, Rows out) const {
+  const DeviceMatrix& w = on_device(gate_up);
+  require(w.parts[0].shape.gate_up && x.cols == w.k && out.cols == w.n / 2, "linear_swiglu: shapes");
+  if (x.rows == 0) return;
+  Launch launch{};
+  launch.part = &w.parts[0];
+  launch.a = pack(w.parts[0].shape, w.parts[0].operand(), x, nullptr, x.rows);
+  launch.batch = 1;
+  launch.out = out.data;
+  launch.out_stride = out.stride;
+  multiply(launch);
+}
+
+inline void DeviceBackend::linear_heads(std::span<const std::unique_ptr<Matrix>> per_head, ConstRows x,
+                                        int64_t x_head_stride, Rows out, int64_t out_head_stride) const {
+  if (x.rows == 0 || per_head.empty()) return;
+  std::vector<Weight> weights;
+  for (const auto& matrix : per_head) {
+    const DeviceMatrix& w = on_device(*matrix);
+    require(w.parts.size() == 1 && w.k == per_head[0]->k && w.n == per_head[0]->n,
+            "linear_heads: matrices of different shape");
+    weights.push_back(w.parts[0].weight());
+  }
+  const DevicePart& part = on_device(*per_head[0]).parts[0];
+  const auto heads = static_cast<int64_t>(per_head.size());
+  Launch launch{};
+  launch.part = &part;
+  launch.a = pack(part.shape, part.operand(), x, nullptr, x.rows, heads, x_head_stride);
+  launch.batch = heads;
+  launch.weights = queue_->stage(weights.data(), weights.size());
+  launch.out = out.data;
+  launch.out_stride = out.stride;
+  launch.out_batch = out_head_stride;
+  multiply(launch);
+}
+
+// --- attention --------------------------------------------------------------------------------------
+inline void DeviceBackend::attention(const Attention& args) const {
+  // Slot lists: those that begin at the same place are the same list.
+  struct List {
+    const int32_t* begin;
+    int64_t size, at;
+  };
+  std::vector<List> lists;
+  for (const Segment& s : args.segments) lists.push_back({s.slots, s.position + s.count, 0});
+  std::sort(lists.begin(), lists.end(), [](const List& a, const List& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.size > b.size;
+  });
+  lists.erase(std::unique(lists.begin(), lists.end(),
+                          [](const List& a, const List& b) { return a.begin == b.begin; }),
+              lists.end());
+  std::vector<int32_t> slots;
+  for (List& list : lists) {
+    list.at = static_cast<int64_t>(slots.size());
+    slots.insert(slots.end(), list.begin, list.begin + list.size);
+  }
+
+  const auto first_head = [&](int64_t g) {  // lowest h with h * kv_heads / heads == g
+    return static_cast<int32_t>((g * args.heads + args.kv_heads - 1) / args.kv_heads);
+  };
+  std::vector<AttentionTile> tiles;
+  for (const Segment& s : args.segments) {
+    const auto list = std::lower_bound(lists.begin(), lists.end(), s.slots,
+                                       [](const List& a, const int32_t* b) { return a.begin < b; });
+    for (int32_t g = 0; g < args.kv_heads; ++g) {
+      const int32_t head = first_head(g), group = first_head(g + 1) - head;
+      const auto pairs = static_cast<int32_t>(s.count * group);
+      for (int32_t first = 0; first < pairs; first += kPairs) {
+        tiles.push_back({static_cast<int32_t>(s.row), static_cast<int32_t>(s.position),
+                         static_cast<int32_t>(list->at), g, head, group, first,
+                         std::min(pairs, first + kPairs)});
+      }
+    }
+  }
+  if (tiles.empty()) return;
+  // Long tiles first: the last blocks to run are short.
+  std::stable_sort(tiles.begin(), tiles.end(), [](const AttentionTile& a, const AttentionTile& b) {
+    return a.position + a.last / a.group > b.position + b.last / b.group;
+  });
+  AttentionArgs a{};
+  a.query = args.query.data;
+  a.query_stride = args.query.stride;
+  a.key = args.key;
+  a.shared = args.key_shared;
+  a.value = args.value;
+  a.key_stride = args.key_stride;
+  a.key_head_stride = args.key_head_stride;
+  a.shared_stride = args.shared_stride;
+  a.value_stride = args.value_stride;
+  a.value_head_stride = args.value_head_stride;
+  a.key_dim = args.key_dim;
+  a.shared_dim = args.shared_dim;
+  a.value_dim = args.value_dim;
+  a.scale = args.scale;
+  a.tiles = queue_->stage(tiles.data(), tiles.size());
+  a.slots = queue_->stage(slots.data(), slots.size());
+  a.out = args.out.data;
+  a.out_stride = args.out.stride;
+  const int shared = attention_shared_bytes(args.key_dim, args.shared_dim, args.value_dim);
+  queue_->launch(args.kv_type == KvType::bf16 ? attention_kernel<true> : attention_kernel<false>,
+                 blocks(static_cast<int64_t>(tiles.size())), kAttentionThreads,
+                 static_cast<size_t>(shared), a);
+}
+
+// --- experts ----------------------------------------------------------------------------------------
+inline void DeviceBackend::route(const Router& router, ConstRows logits, Routing& out) const {
+  require(logits.cols == router.experts && router.top_k <= router.experts &&
+              router.experts % router.groups == 0,
+          "route: shapes");
+  out.expert.clear();
+  out.weight.clear();
+  routed_ = logits.rows * router.top_k;
+  RouteArgs a{};
+  a.logits = logits.data;
+  a.stride = logits.stride;
+  a.bias = router.bias;
+  a.experts = router.experts;
+  a.groups = router.groups;
+  a.kept_groups = router.kept_groups;
+  a.top_k = router.top_k;
+  a.softmax = router.scoring == Scoring::softmax;
+  a.grouped = router.group_rule != GroupRule::none;
+  a.top2_sum = router.group_rule == GroupRule::top2_sum;
+  a.normalise = router.normalise;
+  a.epsilon = router.normalise_epsilon;
+  a.scaling = router.scaling;
+  a.expert = expert_.ensure<int32_t>(*queue_, routed_);
+  a.weight = expert_weight_.ensure<float>(*queue_, routed_);
+  if (routed_ == 0) return;
+  const size_t shared = static_cast<size_t>(a.experts) * 12 + static_cast<size_t>(a.groups + a.top_k) * 4;
+  queue_->launch(route_kernel, blocks(logits.rows), 32, shared, a);
+  // The host reads it while the experts compute.
+  queue_->start_download(0, expert_.data(), static_cast<size_t>(routed_) * 4);
+  queue_->start_download(1, expert_weight_.data(), static_cast<size_t>(routed_) * 4);
+}
+
+inline void DeviceBackend::read_routing(Routing& routing) const {
+  routing.expert.resize(static_cast<size_t>(routed_));
+  routing.weight.resize(static_cast<size_t>(routed_));
+  if (routed_ == 0) return;
+  queue_->finish_download(0, routing.expert.data(), static_cast<size_t>(routed_) * 4);
+  queue_->finish_download(1, routing.weight.data(), static_cast<size_t>(routed_) * 4);
+}
+
+inline void DeviceBackend::experts(std::span<const ExpertWeights> experts, int top_k,
+                                   const Routing& routing, ConstRows x, Rows out) const {
+  const int64_t n = x.rows * top_k;
+  if (n == 0) return;
+  // A routing with host vectors was not made by the last route(): the vectors are what counts.
+  const int32_t* chosen = reinterpret_cast<const int32_t*>(expert_.data());
+  const float* weight = reinterpret_cast<const float*>(expert_weight_.data());
+  if (!routing.expert.empty()) {
+    require(static_cast<int64_t>(routing.expert.size()) == n, "experts: routing");
+    chosen = queue_->stage(routing.expert.data(), routing.expert.size());
+    weight = queue_->stage(routing.weight.data(), routing.weight.size());
+  } else {
+    require(routed_ == n, "experts: routing");
+  }
+
+  const DevicePart *up = nullptr, *down = nullptr;  // any expert's: all have the same shape
+  std::vector<Weight> up_weights(experts.size()), down_weights(experts.size());
+  for (size_t e = 0; e < experts.size(); ++e) {
+    if (experts[e].gate_up == nullptr) continue;
+    const DeviceMatrix &g = on_device(*experts[e].gate_up), &d = on_device(*experts[e].down);
+    if (up == nullptr) {
+      up = &g.parts[0];
+      down = &d.parts[0];
+    }
+    require(g.parts[0].shape.gate_up && d.parts.size() == 1 && g.k == x.cols && d.n == out.cols &&
+                d.k == up->shape.outputs && g.parts[0].shape.storage == up->shape.storage &&
+                d.parts[0].shape.storage == down->shape.storage,
+            "experts: shapes");
+    up_weights[e] = g.parts[0].weight();
+    down_weights[e] = d.parts[0].weight();
+  }
+  require(up != nullptr, "experts: none");
+
+  // Entries by expert. A stable sort: rows ascend within an expert.
+  int32_t* numbers = entries_.ensure<int32_t>(*queue_, n);
+  int32_t* sorted = sorted_.ensure<int32_t>(*queue_, n);
+  int32_t* entry = entry_.ensure<int32_t>(*queue_, n);
+  int32_t* entry_row = entry_row_.ensure<int32_t>(*queue_, n);
+  int32_t* place = place_.ensure<int32_t>(*queue_, n);
+  const dim3 over_entries = blocks(layout::divide_up(n, kRowThreads));
+  queue_->launch(count_up_kernel, over_entries, kRowThreads, 0, CountUpArgs{numbers, n});
+  queue_->sort_pairs(chosen, sorted, numbers, entry, n,
+                     static_cast<int>(std::bit_width(experts.size())));
+  queue_->launch(entry_kernel, over_entries, kRowThreads, 0,
+                 EntryArgs{entry, static_cast<int32_t>(n), top_k, entry_row, place});
+
+  const auto count = static_cast<int64_t>(experts.size());
+  // The mean number of rows an expert gets decides on the tile; it does not change bits.
+  const int64_t rows = tile_rows(up->shape, layout::divide_up(n, count));
+  const auto plan = [&](int64_t tile) {
+    TilePlanArgs a{};
+    a.sorted = sorted;
+    a.entries = static_cast<int32_t>(n);
+    a.experts = static_cast<int>(count);
+    a.tile_rows = static_cast<int>(tile);
+    a.tiles = tiles_.ensure<RowTile>(*queue_, layout::most_tiles(n, count, tile));
+    a.tile_count = tile_count_.ensure<int32_t>(*queue_, 1);
+    queue_->launch(tile_plan_kernel, dim3(1), kPlanThreads, static_cast<size_t>(count + 1) * 4, a);
+    return a;
+  };
+  const auto grouped = [&](const DevicePart& part, const std::vector<Weight>& weights, Packed a,
+                           int64_t tile, const TilePlanArgs& tiles, float* to, int64_t stride) {
+    Launch launch{};
+    launch.part = &part;
+    launch.a = a;
+    launch.batch = 1;
+    launch.weights = queue_->stage(weights.data(), weights.size());
+    launch.tiles = tiles.tiles;
+    launch.tile_count = tiles.tile_count;
+    launch.most_tiles = layout::most_tiles(n, count, tile);
+    launch.tile_rows = tile;
+    launch.out = to;
+    launch.out_stride = stride;
+    multiply(launch);
+  };
+  TilePlanArgs tiles = plan(rows);
+  const int64_t width = up->shape.outputs;
+  float* hidden = expert_hidden_.ensure<float>(*queue_, n * width);
+  float* y = expert_out_.ensure<float>(*queue_, n * out.cols);
+  grouped(*up, up_weights, pack(up->shape, up->operand(), x, entry_row, n), rows, tiles, hidden, width);
+  const int64_t down_rows = tile_rows(down->shape, layout::divide_up(n, count));
+  if (down_rows != rows) tiles = plan(down_rows);
+  grouped(*down, down_weights,
+          pack(down->shape, down->operand(), ConstRows(hidden, n, width, width), nullptr, n), down_rows,
+          tiles, y, out.cols);
+  queue_->launch(combine_kernel, blocks(x.rows), kRowThreads, 0,
+                 CombineArgs{y, out.cols, place, weight, top_k, static_cast<int>(out.cols), out.data,
+                             out.stride});
+}
+
+inline void DeviceBackend::combine(const Routing& routing, int top_k, ConstRows y,
+                                   std::span<const int32_t> place, Rows out) const {
+  if (out.rows == 0) return;
+  queue_->launch(combine_kernel, blocks(out.rows), kRowThreads, 0,
+                 CombineArgs{y.data, y.stride, stage(place),
+                             queue_->stage(routing.weight.data(), routing.weight.size()), top_k,
+                             static_cast<int>(out.cols), out.data, out.stride});
+}
+
+// --- head -------------------------------------------------------------------------------------------
+inline void DeviceBackend::head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets,
+                                      float* logprob, int32_t* argmax, float* argmax_logprob) const {
+  const DeviceMatrix& w = on_device(head);
+  require(w.parts.size() == 1 && hidden.cols == w.k, "head_score: shapes");
+  const int64_t rows = hidden.rows;
+  if (rows == 0) return;
+  const DevicePart& part = w.parts[0];
+  const Packed operand = pack(part.shape, part.operand(), hidden, nullptr, rows);
+  HeadArgs a{};
+  float* logits = logits_.ensure<float>(*queue_, rows * kHeadColumns);
+  a.logits = logits;
+  a.stride = kHeadColumns;
+  a.state = head_state_.ensure<HeadState>(*queue_, rows);
+  a.first_target = stage(targets.first);
+  a.target = stage(targets.target);
+  a.logprob = logprob_.ensure<float>(*queue_, static_cast<int64_t>(targets.target.size()));
+  for (int64_t first = 0; first < w.n; first += kHeadColumns) {
+    Launch launch{};
+    launch.part = &part;
+    launch.a = operand;
+    launch.batch = 1;
+    launch.first_column = first;
+    launch.columns = std::min<int64_t>(kHeadColumns, w.n - first);
+    launch.out = logits;
+    launch.out_stride = kHeadColumns;
+    multiply(launch);
+    a.first = static_cast<int>(first);
+    a.columns = static_cast<int>(launch.columns);
+    queue_->launch(head_kernel, blocks(rows), kRowThreads, 0, a);
+  }
+  HeadEndArgs end{a.state, a.first_target, a.logprob, argmax_.ensure<int32_t>(*queue_, rows),
+                  argmax_logprob_.ensure<float>(*queue_, rows)};
+  queue_->launch(head_end_kernel, blocks(rows), 128, 0, end);
+  if (!targets.target.empty()) download(logprob, logprob_.data(), targets.target.size() * 4);
+  if (argmax != nullptr) download(argmax, argmax_.data(), static_cast<size_t>(rows) * 4);
+  if (argmax_logprob != nullptr) {
+    download(argmax_logprob, argmax_logprob_.data(), static_cast<size_t>(rows) * 4);
+  }
+}
+
+inline void DeviceBackend::head_logits(const Matrix& head, ConstRows hidden, Rows out) const {
+  if (hidden.rows == 0) return;
+  float* logits = logits_.ensure<float>(*queue_, hidden.rows * out.cols);
+  linear(head, hidden, nullptr, {logits, hidden.rows, out.cols, out.cols});
+  for (int64_t i = 0; i < hidden.rows; ++i) {
+    download(out.row(i), reinterpret_cast<const std::byte*>(logits + i * out.cols),
+             static_cast<size_t>(out.cols) * 4);
+  }
+}
+
+}  // namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE

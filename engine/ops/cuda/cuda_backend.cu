@@ -1,0 +1,70 @@
+// The kernels and the backend, compiled for the device.
+#include "engine/ops/cuda/queue.h"
+
+#include "engine/ops/cuda/backend_impl.h"
+#include "engine/ops/cuda/cuda_backend.h"
+#include "engine/ops/cuda/library_versions.h"
+
+namespace assay::engine::ops {
+
+namespace {
+
+constexpr int kLeastMajor = 8;  // mma.sync with bf16 operands
+
+std::string version_text(int version) {  // 13020 -> 13.2
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+}  // namespace
+
+CudaSupport cuda_support() {
+  CudaSupport support;
+  support.built = true;
+  support.nccl = nccl_version();
+  int version = 0;
+  if (cudaRuntimeGetVersion(&version) == cudaSuccess) support.runtime = version_text(version);
+  if (cudaDriverGetVersion(&version) == cudaSuccess && version > 0) support.driver = version_text(version);
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || count == 0) {
+    support.why = support.driver.empty()   ? "no NVIDIA driver is loaded"
+                  : status != cudaSuccess ? cudaGetErrorString(status)
+                                          : "no device";
+    return support;
+  }
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    if (properties.major < kLeastMajor) {
+      support.why = std::string(properties.name) + " has compute capability " +
+                    std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                    "; the kernels need 8.0";
+      continue;
+    }
+    CudaDevice device{i, properties.name, properties.major, properties.minor,
+                      properties.multiProcessorCount, properties.totalGlobalMem, 0};
+    size_t free = 0, total = 0;
+    if (cudaSetDevice(i) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess) {
+      device.free_memory = free;
+    }
+    support.devices.push_back(device);
+  }
+  if (!support.devices.empty()) support.why.clear();
+  return support;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
+                                           bool ue8m0_activations, bool preparing) {
+  const CudaSupport support = cuda_support();
+  bool usable = false;
+  for (const CudaDevice& d : support.devices) usable |= d.index == device;
+  if (!usable) {
+    throw_resource("no CUDA device " + std::to_string(device) +
+                       (support.why.empty() ? std::string() : ": " + support.why),
+                   {}, "see assay doctor, or use --device cpu");
+  }
+  return std::make_unique<cuda::DeviceBackend>(std::make_unique<cuda::Queue>(device, preparing), numerics,
+                                               workers, ue8m0_activations);
+}
+
+}  // namespace assay::engine::ops

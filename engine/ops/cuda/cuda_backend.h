@@ -1,0 +1,36 @@
+// The CUDA backend, and what of CUDA is there to run it.
+//
+// Both functions exist in every build; without the toolkit (ASSAY_CUDA off) they say so.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/ops/ops.h"
+
+namespace assay::engine::ops {
+
+struct CudaDevice {
+  int index = 0;
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  int multiprocessors = 0;
+  size_t memory = 0, free_memory = 0;  // bytes
+};
+
+struct CudaSupport {
+  bool built = false;
+  std::string runtime, driver, nccl;  // versions; empty: not there
+  std::vector<CudaDevice> devices;              // that the kernels run on
+  std::string why;                              // no device can be used; empty: some can
+};
+CudaSupport cuda_support();
+
+// `preparing`: prepares weights for another backend of the same device, on a second thread.
+// Throws resource where the device cannot be used.
+std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
+                                           bool ue8m0_activations, bool preparing);
+
+}  // namespace assay::engine::ops

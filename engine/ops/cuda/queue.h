@@ -1,0 +1,249 @@
+// One stream of a CUDA device: memory, copies, launches, sorts. nvcc only; the tests' emulation has a
+// class of the same form (tests/engine/ops/cuda/emulated_queue.h).
+//
+// Calls return once queued, but for download, finish_download and synchronise. Memory comes from the
+// device's pool (cudaMallocAsync), which keeps what is released; never managed memory. Memory is
+// released in the order of the device's computing stream, whichever queue it came from, so that a
+// layer prepared on a second stream may be dropped while the last kernels on it are still queued.
+// Host data reaches the device through a ring of pinned memory.
+// One thread at a time per queue.
+#pragma once
+
+#include <cub/device/device_radix_sort.cuh>
+#include <cuda_runtime.h>
+
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace assay::engine::ops::cuda {
+
+inline void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  const std::string text = std::string(what) + ": " + cudaGetErrorString(status);
+  if (status == cudaErrorMemoryAllocation) {
+    throw_resource(text, "the GPU", "give a smaller --gpu-memory or --pass-tokens");
+  }
+  throw_internal(text, "engine/ops/cuda");
+}
+
+// The stream that computes on a device; made when first asked for, never destroyed.
+inline cudaStream_t computing_stream(int device) {
+  static std::mutex mutex;
+  static std::vector<cudaStream_t> streams;
+  const std::lock_guard lock(mutex);
+  if (static_cast<int>(streams.size()) <= device) streams.resize(static_cast<size_t>(device) + 1);
+  cudaStream_t& stream = streams[static_cast<size_t>(device)];
+  if (stream == nullptr) {
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
+    // Released memory stays with the pool: passes ask for the same sizes over and over.
+    cudaMemPool_t pool;
+    check(cudaDeviceGetDefaultMemPool(&pool, device), "finding the memory pool");
+    uint64_t everything = UINT64_MAX;
+    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &everything),
+          "setting up the memory pool");
+  }
+  return stream;
+}
+
+class Queue {
+ public:
+  // `preparing`: a stream of its own, for weights that are prepared while others compute.
+  Queue(int device, bool preparing) : device_(device) {
+    use();
+    stream_ = computing_ = computing_stream(device);
+    if (preparing) {
+      check(cudaStreamCreateWithFlags(&own_, cudaStreamNonBlocking), "creating a stream");
+      stream_ = own_;
+    }
+    int major = 0, minor = 0;
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "device attributes");
+    check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "device attributes");
+    name_ = "cuda-sm" + std::to_string(major) + std::to_string(minor);
+    check(cudaMallocHost(&ring_, kRing), "pinning host memory");
+    check(cudaMalloc(&device_ring_, kRing), "reserving device memory");
+    for (cudaEvent_t& event : left_) {
+      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
+    }
+    for (Download& d : downloads_) {
+      check(cudaEventCreateWithFlags(&d.done, cudaEventDisableTiming), "creating an event");
+    }
+  }
+  ~Queue() {
+    // Errors on the way out have nobody to tell.
+    cudaSetDevice(device_);
+    cudaStreamSynchronize(stream_);
+    for (std::byte* p : oversize_) cudaFreeAsync(p, computing_);
+    if (sort_space_ != nullptr) cudaFreeAsync(sort_space_, computing_);
+    for (const cudaEvent_t event : left_) cudaEventDestroy(event);
+    for (Download& d : downloads_) {
+      cudaEventDestroy(d.done);
+      cudaFreeHost(d.pinned);
+    }
+    cudaFreeHost(ring_);
+    cudaFree(device_ring_);
+    if (own_ != nullptr) cudaStreamDestroy(own_);
+  }
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  std::string name() const { return name_; }
+
+  // Null where there is none left.
+  std::byte* allocate(size_t bytes) {
+    use();
+    void* memory = nullptr;
+    const cudaError_t status = cudaMallocAsync(&memory, bytes, stream_);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // not to be seen by the next check
+      return nullptr;
+    }
+    check(status, "allocating device memory");
+    return static_cast<std::byte*>(memory);
+  }
+  void release(std::byte* memory) {
+    cudaSetDevice(device_);
+    cudaFreeAsync(memory, computing_);
+  }
+
+  void upload(std::byte* to, const void* from, size_t bytes) {
+    use();
+    for (size_t at = 0; at < bytes; at += kPiece) {
+      const size_t n = bytes - at < kPiece ? bytes - at : kPiece;
+      const size_t place = reserve(n);
+      std::memcpy(ring_ + place, static_cast<const std::byte*>(from) + at, n);
+      check(cudaMemcpyAsync(to + at, ring_ + place, n, cudaMemcpyHostToDevice, stream_), "uploading");
+    }
+    // What was prepared on a stream of its own is used on another.
+    if (own_ != nullptr) synchronise();
+  }
+  void download(void* to, const std::byte* from, size_t bytes) {
+    use();
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "downloading");
+    synchronise();
+  }
+  // What the memory holds at this point of the stream, to be picked up later: the host waits for what
+  // was queued before it only.
+  void start_download(int which, const std::byte* from, size_t bytes) {
+    use();
+    Download& d = downloads_[which];
+    if (bytes > d.size) {
+      if (d.pinned != nullptr) check(cudaFreeHost(d.pinned), "freeing pinned memory");
+      d.pinned = nullptr;
+      check(cudaMallocHost(&d.pinned, bytes), "pinning host memory");
+      d.size = bytes;
+    }
+    check(cudaMemcpyAsync(d.pinned, from, bytes, cudaMemcpyDeviceToHost, stream_), "downloading");
+    check(cudaEventRecord(d.done, stream_), "recording an event");
+  }
+  void finish_download(int which, void* to, size_t bytes) {
+    use();
+    check(cudaEventSynchronize(downloads_[which].done), "waiting for the device");
+    std::memcpy(to, downloads_[which].pinned, bytes);
+  }
+  void synchronise() {
+    use();
+    check(cudaStreamSynchronize(stream_), "waiting for the device");
+  }
+
+  // A copy of host data on the device, for the launches of the current op.
+  template <class T>
+  const T* stage(const T* values, size_t n) {
+    use();
+    const size_t bytes = n * sizeof(T);
+    if (bytes > kPiece) return reinterpret_cast<const T*>(stage_oversize(values, bytes));
+    const size_t place = reserve(bytes);
+    std::memcpy(ring_ + place, values, bytes);
+    check(cudaMemcpyAsync(device_ring_ + place, ring_ + place, bytes, cudaMemcpyHostToDevice, stream_),
+          "uploading");
+    return reinterpret_cast<const T*>(device_ring_ + place);
+  }
+
+  // A stable sort of n pairs by the low `bits` bits of non-negative keys.
+  void sort_pairs(const int32_t* keys, int32_t* sorted_keys, const int32_t* values,
+                  int32_t* sorted_values, int64_t n, int bits) {
+    use();
+    size_t bytes = 0;
+    check(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, sorted_keys, values, sorted_values,
+                                          static_cast<int>(n), 0, bits, stream_),
+          "sorting");
+    if (bytes > sort_bytes_) {
+      if (sort_space_ != nullptr) release(static_cast<std::byte*>(sort_space_));
+      sort_space_ = nullptr;
+      check(cudaMallocAsync(&sort_space_, bytes, stream_), "allocating device memory");
+      sort_bytes_ = bytes;
+    }
+    bytes = sort_bytes_;
+    check(cub::DeviceRadixSort::SortPairs(sort_space_, bytes, keys, sorted_keys, values, sorted_values,
+                                          static_cast<int>(n), 0, bits, stream_),
+          "sorting");
+  }
+
+  template <class Args>
+  void launch(void (*kernel)(Args), dim3 grid, unsigned threads, size_t shared, const Args& args) {
+    use();
+    if (shared > kSharedWithoutAsking) {
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(shared)),
+            "reserving shared memory");
+    }
+    kernel<<<grid, threads, shared, stream_>>>(args);
+    check(cudaGetLastError(), "launching a kernel");
+  }
+
+ private:
+  static constexpr size_t kSegment = size_t{16} << 20, kSegments = 4, kRing = kSegment * kSegments;
+  // An op stages at most three arrays: less than a segment, so that it touches two at most.
+  static constexpr size_t kPiece = kSegment / 4;
+  static constexpr size_t kSharedWithoutAsking = 48 << 10;
+  static constexpr size_t kOversize = 8;  // of the latest ops, still in use
+
+  struct Download {
+    std::byte* pinned = nullptr;
+    size_t size = 0;
+    cudaEvent_t done = nullptr;
+  };
+
+  void use() const { check(cudaSetDevice(device_), "choosing the device"); }
+
+  // A place of the ring. On entering a segment, what was queued with data of the last but one is
+  // behind us in the stream, so its event is recorded then; its last use of this segment is waited for.
+  size_t reserve(size_t bytes) {
+    if (at_ % kSegment + bytes > kSegment) {
+      at_ = (at_ / kSegment + 1) * kSegment % kRing;
+      const size_t segment = at_ / kSegment;
+      check(cudaEventRecord(left_[(segment + kSegments - 2) % kSegments], stream_), "recording an event");
+      check(cudaEventSynchronize(left_[segment]), "waiting for the device");
+    }
+    const size_t place = at_;
+    at_ += (bytes + 255) / 256 * 256;
+    return place;
+  }
+  std::byte* stage_oversize(const void* values, size_t bytes) {
+    if (oversize_.size() == kOversize) {
+      release(oversize_.front());
+      oversize_.erase(oversize_.begin());
+    }
+    void* memory = nullptr;
+    check(cudaMallocAsync(&memory, bytes, stream_), "allocating device memory");
+    oversize_.push_back(static_cast<std::byte*>(memory));
+    upload(oversize_.back(), values, bytes);
+    return oversize_.back();
+  }
+
+  const int device_;
+  std::string name_;
+  cudaStream_t stream_ = nullptr, computing_ = nullptr, own_ = nullptr;
+  std::byte *ring_ = nullptr, *device_ring_ = nullptr;
+  size_t at_ = 0;
+  cudaEvent_t left_[kSegments] = {};
+  std::vector<std::byte*> oversize_;
+  Download downloads_[2];
+  void* sort_space_ = nullptr;
+  size_t sort_bytes_ = 0;
+};
+
+}  // namespace assay::engine::ops::cuda

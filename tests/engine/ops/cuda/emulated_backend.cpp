@@ -1,0 +1,17 @@
+#include "tests/engine/ops/cuda/emulated_backend.h"
+
+#include "tests/engine/ops/cuda/emulated_queue.h"
+
+#include "engine/ops/cuda/backend_impl.h"
+
+namespace assay::engine::ops {
+
+std::unique_ptr<Backend> make_emulated_cuda_backend(Numerics numerics, const Workers& workers,
+                                                    bool ue8m0_activations, bool bounds) {
+  using namespace cuda_emulated;
+  return std::make_unique<DeviceBackend>(
+      std::make_unique<Queue>(bounds ? Guard::bounds : Guard::host_access), numerics, workers,
+      ue8m0_activations);
+}
+
+}  // namespace assay::engine::ops

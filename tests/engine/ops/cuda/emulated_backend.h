@@ -1,0 +1,15 @@
+// The whole CUDA backend, kernels included, over the emulated device.
+#pragma once
+
+#include <memory>
+
+#include "engine/ops/ops.h"
+
+namespace assay::engine::ops {
+
+// `bounds`: device memory is readable by the host, but reads beyond an allocation fault; otherwise
+// host code that touches device memory faults.
+std::unique_ptr<Backend> make_emulated_cuda_backend(Numerics numerics, const Workers& workers,
+                                                    bool ue8m0_activations, bool bounds);
+
+}  // namespace assay::engine::ops

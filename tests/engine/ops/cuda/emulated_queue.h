@@ -1,0 +1,79 @@
+// The queue of the emulated device: every call has happened when it returns.
+#pragma once
+
+#include "tests/engine/ops/cuda/emulation.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <vector>
+
+namespace assay::engine::ops::cuda_emulated {
+
+// How host code that errs is caught.
+enum class Guard {
+  host_access,  // device memory is inaccessible between launches and copies
+  bounds,       // every allocation ends at an inaccessible page; host code may read device memory
+};
+
+class Arena;
+
+class Queue {
+ public:
+  explicit Queue(Guard guard);
+  ~Queue();
+
+  std::string name() const { return "cuda-emulated"; }
+  std::byte* allocate(size_t bytes);
+  void release(std::byte* memory);
+  void upload(std::byte* to, const void* from, size_t bytes);
+  void download(void* to, const std::byte* from, size_t bytes);
+  void start_download(int which, const std::byte* from, size_t bytes);
+  void finish_download(int which, void* to, size_t bytes);
+  void synchronise() {}
+
+  template <class T>
+  const T* stage(const T* values, size_t n) {
+    return static_cast<const T*>(stage_bytes(values, n * sizeof(T)));
+  }
+  void sort_pairs(const int32_t* keys, int32_t* sorted_keys, const int32_t* values,
+                  int32_t* sorted_values, int64_t n, int) {
+    const Access access(*this);
+    std::vector<int32_t> order(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return keys[a] < keys[b]; });
+    for (int64_t i = 0; i < n; ++i) {
+      sorted_keys[i] = keys[order[static_cast<size_t>(i)]];
+      sorted_values[i] = values[order[static_cast<size_t>(i)]];
+    }
+  }
+  template <class Args>
+  void launch(void (*kernel)(Args), dim3 grid, unsigned threads, size_t shared, const Args& args) {
+    const Access access(*this);
+    run_grid(grid, threads, shared, [&] { kernel(args); });
+  }
+
+ private:
+  // Device memory is accessible while one exists.
+  class Access {
+   public:
+    explicit Access(Queue& queue);
+    ~Access();
+    Access(const Access&) = delete;
+    Access& operator=(const Access&) = delete;
+
+   private:
+    Queue& queue_;
+  };
+  const void* stage_bytes(const void* values, size_t bytes);
+
+  const Guard guard_;
+  std::map<std::byte*, std::pair<std::byte*, size_t>> guarded_;  // bounds: memory -> its pages
+  std::vector<std::byte*> staged_;                               // the latest, oldest first
+  std::vector<std::byte> downloads_[2];
+};
+
+}  // namespace assay::engine::ops::cuda_emulated

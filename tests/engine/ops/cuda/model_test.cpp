@@ -1,0 +1,154 @@
+// Whole models through the CUDA backend over the emulated device, which faults when host code touches
+// device memory: fidelity to the naive path, and bits that do not depend on how requests are cut.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/execute/generate.h"
+#include "engine/execute/runner.h"
+#include "engine/execute/score.h"
+#include "engine/reference/model.h"
+#include "tests/engine/ops/cuda/emulated_backend.h"
+#include "tests/engine/random_models.h"
+
+#if defined(__x86_64__)
+
+namespace assay::engine {
+namespace {
+
+struct Scores final : ScoreSink {
+  std::vector<ScoreResult> results;
+  uint64_t routed = 0;  // tokens counted by experts
+  explicit Scores(size_t n) : results(n) {}
+  void on_score(ScoreResult&& r) override {
+    const size_t index = r.index;
+    results[index] = std::move(r);
+  }
+  void on_expert_load(const ExpertLoad& load) override {
+    for (const uint64_t n : load.tokens) routed += n;
+  }
+};
+struct Texts final : GenerateSink {
+  std::vector<GenerateResult> results;
+  explicit Texts(size_t n) : results(n) {}
+  void on_generate(GenerateResult&& r) override {
+    const size_t index = r.index;
+    results[index] = std::move(r);
+  }
+};
+
+// A checkpoint on the emulated device.
+struct Device {
+  Device(const Checkpoint& checkpoint, Numerics numerics, bool streamed = false)
+      : backend(ops::make_emulated_cuda_backend(numerics, workers, checkpoint.config().ue8m0_scales, false)),
+        preparer(streamed ? ops::make_emulated_cuda_backend(numerics, preparing,
+                                                            checkpoint.config().ue8m0_scales, false)
+                          : nullptr),
+        runner(checkpoint, *backend, preparer.get(), {}) {}
+  Scores score(std::span<const ScoreRequest> requests, const PlanLimits& limits) {
+    Scores sink(requests.size());
+    run_score(runner, requests, limits, true, sink, statistics);
+    return sink;
+  }
+  Texts generate(std::span<const GenerateRequest> requests, const GenerateLimits& limits, bool speculate) {
+    Texts sink(requests.size());
+    run_generate(runner, nullptr, requests, limits, true, speculate, sink, statistics);
+    return sink;
+  }
+  Workers workers{1}, preparing{1};
+  std::unique_ptr<ops::Backend> backend, preparer;
+  Runner runner;
+  EngineStatistics statistics;
+};
+
+class CudaModel : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    const test::RandomModel model = test::random_model(GetParam(), 1);
+    description_ = test::describe(model);
+    test::write_checkpoint(directory_.path(), model);
+    checkpoint_ = std::make_unique<Checkpoint>(Checkpoint::open(directory_.path()));
+    Random random(7);
+    const auto vocabulary = static_cast<uint64_t>(checkpoint_->config().vocabulary);
+    for (size_t n : {5, 5, 9, 70}) {  // beyond a block of positions
+      std::vector<TokenId> tokens = texts_.empty() ? std::vector<TokenId>() : texts_[0];
+      while (tokens.size() < n) tokens.push_back(static_cast<TokenId>(random.below(vocabulary)));
+      tokens.push_back(static_cast<TokenId>(texts_.size()));
+      texts_.push_back(tokens);
+    }
+    for (const auto& text : texts_) {
+      const TokenSpan tokens(text);
+      requests_.push_back({tokens.first(tokens.size() - 3), tokens.last(3)});
+    }
+  }
+  TemporaryDirectory directory_;
+  std::string description_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::vector<std::vector<TokenId>> texts_;
+  std::vector<ScoreRequest> requests_;
+};
+
+TEST_P(CudaModel, AgreesWithTheNaivePath) {
+  SCOPED_TRACE(description_);
+  Device device(*checkpoint_, Numerics::fp32);
+  const Scores sink = device.score(requests_, {30, 100, 1 << 20});
+  const Workers workers(1);
+  const reference::Model naive(*checkpoint_, workers);
+  for (size_t i = 0; i < requests_.size(); ++i) {
+    const reference::Output output = naive.forward(texts_[i]);
+    const size_t context = requests_[i].context.size();
+    for (size_t k = 0; k < 3; ++k) {
+      const double expected =
+          output.logprobs.row(static_cast<int64_t>(context + k) - 1)[texts_[i][context + k]];
+      EXPECT_NEAR(static_cast<double>(sink.results[i].token_logprobs[k]), expected, 2e-4);
+    }
+  }
+}
+
+TEST_P(CudaModel, BitsDoNotDependOnTheCut) {
+  std::vector<Numerics> modes = {numerics_of_weights(checkpoint_->tensors())};
+  if (modes[0] == Numerics::fp8_weights) modes.push_back(Numerics::fp8);
+  for (const Numerics mode : modes) {
+    SCOPED_TRACE(description_ + ", " + std::string(numerics_name(mode)));
+    Device device(*checkpoint_, mode);
+    const Scores whole = device.score(requests_, {4096, 4096, 1 << 20});
+    const auto check = [&](const Scores& other) {
+      EXPECT_EQ(other.routed, whole.routed);
+      for (size_t i = 0; i < requests_.size(); ++i) {
+        EXPECT_EQ(other.results[i].token_logprobs, whole.results[i].token_logprobs);
+        EXPECT_EQ(other.results[i].token_greedy, whole.results[i].token_greedy);
+      }
+    };
+    check(device.score(requests_, {33, 20, 1 << 20}));  // some ancestors kept, some recomputed
+    Device streamed(*checkpoint_, mode, true);
+    check(streamed.score(requests_, {60, 60, 1 << 20}));
+
+    std::vector<GenerateRequest> prompts(2);
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      prompts[i].prompt = texts_[i + 1];
+      prompts[i].max_tokens = 4;
+    }
+    prompts[1].sampling = {0.8, 0.9, 1, 1};
+    const Texts together = device.generate(prompts, {64, 64, 4}, false);
+    const auto same = [&](const Texts& other) {
+      for (size_t i = 0; i < prompts.size(); ++i) {
+        EXPECT_EQ(other.results[i].tokens, together.results[i].tokens);
+        EXPECT_EQ(other.results[i].token_logprobs, together.results[i].token_logprobs);
+      }
+    };
+    same(device.generate(prompts, {5, 64, 1}, false));
+    if (checkpoint_->weights().mtp) same(device.generate(prompts, {64, 64, 4}, true));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, CudaModel,
+                         testing::Values("deepseek_v3", "deepseek_v2_lite", "qwen2", "qwen3_moe"),
+                         [](const auto& p) { return p.param; });
+
+}  // namespace
+}  // namespace assay::engine
+
+#endif
