@@ -17,6 +17,8 @@ struct HeatMap {
   std::vector<std::vector<std::optional<double>>> cells;  // [row][column] of the primary metric
 };
 
+// Of one evaluation; nothing where it has no such aggregates.
+std::optional<HeatMap> heat_map(const Store& store, const EvaluationSummary& evaluation);
 // One for each finished evaluation of the run that has such aggregates.
 std::vector<HeatMap> heat_maps(const Store& store, const RunSummary& run);
 

@@ -38,36 +38,40 @@ std::string background(double value) {
 
 }  // namespace
 
+std::optional<HeatMap> heat_map(const Store& store, const EvaluationSummary& evaluation) {
+  std::map<std::pair<std::string, std::string>, double> values;
+  HeatMap map;
+  for (const AggregateRecord& aggregate : store.aggregates(evaluation.id)) {
+    if (aggregate.metric != evaluation.description.primary_metric) continue;
+    if (!aggregate.name.starts_with(kPrefix)) continue;
+    const std::string cell = aggregate.name.substr(kPrefix.size());
+    const size_t bar = cell.find('|');
+    if (bar == std::string::npos) continue;
+    const std::string column = cell.substr(0, bar), row = cell.substr(bar + 1);
+    values[{row, column}] = aggregate.value;
+    map.columns.push_back(column);
+    map.rows.push_back(row);
+  }
+  if (values.empty()) return std::nullopt;
+  for (auto* names : {&map.columns, &map.rows}) {
+    std::sort(names->begin(), names->end(), numeric_less);
+    names->erase(std::unique(names->begin(), names->end()), names->end());
+  }
+  for (const std::string& row : map.rows) {
+    auto& cells = map.cells.emplace_back();
+    for (const std::string& column : map.columns) {
+      const auto found = values.find({row, column});
+      cells.push_back(found == values.end() ? std::nullopt : std::optional(found->second));
+    }
+  }
+  map.evaluation = evaluation;
+  return map;
+}
+
 std::vector<HeatMap> heat_maps(const Store& store, const RunSummary& run) {
   std::vector<HeatMap> maps;
-  for (EvaluationSummary& evaluation : list_evaluations(store, run.id)) {
-    std::map<std::pair<std::string, std::string>, double> values;
-    HeatMap map;
-    for (const AggregateRecord& aggregate : store.aggregates(evaluation.id)) {
-      if (aggregate.metric != evaluation.description.primary_metric) continue;
-      if (!aggregate.name.starts_with(kPrefix)) continue;
-      const std::string cell = aggregate.name.substr(kPrefix.size());
-      const size_t bar = cell.find('|');
-      if (bar == std::string::npos) continue;
-      const std::string column = cell.substr(0, bar), row = cell.substr(bar + 1);
-      values[{row, column}] = aggregate.value;
-      map.columns.push_back(column);
-      map.rows.push_back(row);
-    }
-    if (values.empty()) continue;
-    for (auto* names : {&map.columns, &map.rows}) {
-      std::sort(names->begin(), names->end(), numeric_less);
-      names->erase(std::unique(names->begin(), names->end()), names->end());
-    }
-    for (const std::string& row : map.rows) {
-      auto& cells = map.cells.emplace_back();
-      for (const std::string& column : map.columns) {
-        const auto found = values.find({row, column});
-        cells.push_back(found == values.end() ? std::nullopt : std::optional(found->second));
-      }
-    }
-    map.evaluation = std::move(evaluation);
-    maps.push_back(std::move(map));
+  for (const EvaluationSummary& evaluation : list_evaluations(store, run.id)) {
+    if (std::optional<HeatMap> map = heat_map(store, evaluation)) maps.push_back(std::move(*map));
   }
   return maps;
 }

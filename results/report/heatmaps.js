@@ -6,6 +6,16 @@ function diverging(t) {
   const c = t < 0.5 ? mix([120, 165, 235], [250, 250, 250], t * 2) : mix([250, 250, 250], [245, 165, 90], (t - 0.5) * 2);
   return 'rgb(' + c.join(',') + ')';
 }
+// Needle in a haystack: length in tokens across, depth in percent down.
+function drawGrids() {
+  const maps = DATA.tasks.flatMap((task) => task.grids.map((grid, i) => [task, grid, DATA.runs[i]]).filter(([, grid]) => grid));
+  if (maps.length === 0) { byId('grids').remove(); return; }
+  fill(byId('grid-maps'), ...maps.map(([task, grid, run]) => el('div', {},
+    el('h3', {}, task.name + ', ' + run.label + ': length in tokens across, depth in percent down'),
+    el('div', {class: 'scroll'}, el('table', {class: 'heat'}, el('thead', {}, el('tr', {}, el('th', {}, 'depth'), ...grid.columns.map((c) => el('th', {}, c)))),
+      el('tbody', {}, ...grid.cells.map((cells, r) => el('tr', {}, el('td', {}, grid.rows[r]), ...cells.map((v) => v === null ? el('td', {class: 'none'}, '')
+        : el('td', {style: 'background:' + diverging(task.higher ? v : 1 - v)}, score(v, task.unit)))))))))));
+}
 let subjectTask = -1, subjectShow = 'score', subjectOrder = 'name';
 function drawSubjects() {
   const tasks = DATA.tasks.map((t, i) => [i, t.name]).filter(([i]) => DATA.tasks[i].groups.length > 1);
@@ -79,4 +89,5 @@ function drawExperts() {
     el('div', {class: 'scroll'}, canvas), el('div', {class: 'legend'}, '0', el('i', {style: 'background:linear-gradient(90deg,' + diverging(0) + ',' + diverging(0.5) + ',' + diverging(1) + ')'}), '2 × mean', where));
 }
 drawSubjects();
+drawGrids();
 drawExperts();

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "results/compare.h"
+#include "results/heat_map.h"
 #include "results/published.h"
 #include "results/report/report_data.h"
 #include "results/scores.h"
@@ -95,6 +96,35 @@ void write_groups(json::Writer& out, const Store& store, const Row& row) {
   out.end_array();
 }
 
+// Needle in a haystack: each run's grid of scores, null where it has none.
+void write_grids(json::Writer& out, const Store& store, const Row& row) {
+  out.key("grids").begin_array();
+  for (const auto& of_run : row.runs) {
+    const std::optional<HeatMap> map =
+        of_run && of_run->finished ? heat_map(store, *of_run) : std::nullopt;
+    if (!map) {
+      out.null();
+      continue;
+    }
+    out.begin_object();
+    write_strings(out, "columns", map->columns);
+    write_strings(out, "rows", map->rows);
+    out.key("cells").begin_array();
+    for (const auto& cells : map->cells) {
+      out.begin_array();
+      for (const auto& value : cells) {
+        if (value)
+          out.value(*value);
+        else
+          out.null();
+      }
+      out.end_array();
+    }
+    out.end_array().end_object();
+  }
+  out.end_array();
+}
+
 void write_row(json::Writer& out, const Store& store, const Row& row, size_t embedded) {
   const EvaluationSummary& e = row.any();
   out.begin_object();
@@ -126,6 +156,7 @@ void write_row(json::Writer& out, const Store& store, const Row& row, size_t emb
   }
   out.end_array();
   write_groups(out, store, row);
+  write_grids(out, store, row);
   out.end_object();
 }
 
