@@ -108,7 +108,9 @@ class PackedBackend final : public CpuBackend {
     for_rows(out.rows, [&](int64_t i) {
       std::fill(out.row(i), out.row(i) + out.cols, 0.0f);
       for (int64_t j = i * top_k; j < (i + 1) * top_k; ++j) {
-        table_.add_scaled(out.row(i), routing.weight[j], y.row(place[static_cast<size_t>(j)]), out.cols);
+        const int32_t to = 0;  // a row by itself is a panel after the other
+        table_.accumulate_rows(y.row(place[static_cast<size_t>(j)]), 1, 1, out.cols, &to,
+                               &routing.weight[static_cast<size_t>(j)], out.row(i), 0);
       }
     });
   }
