@@ -58,7 +58,8 @@ Established try_level(Level level, const Options& options) {
   Probe& probe = made.probe;
   probe.level = level;
   made.janitor = std::make_unique<Janitor>();
-  made.directory = std::make_unique<TemporaryDirectory>("assay-sandbox");
+  made.directory =
+      std::make_unique<TemporaryDirectory>("assay-sandbox-" + std::to_string(getpid()));
   made.janitor->watch(made.directory->path());
   // Passable for the user id that programs run under, readable for none but us.
   chmod(made.directory->path().c_str(), 0711);

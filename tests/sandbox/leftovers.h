@@ -14,15 +14,15 @@ namespace assay::sandbox::testing {
 
 class Leftovers {
  public:
-  Leftovers() : before_(take(own_groups())) {}
+  Leftovers() : before_(take(getpid())) {}
 
-  // Waits a little for what the kernel frees late, then expects nothing new; control groups are
-  // those whose names begin with `groups`, by default this process's.
-  void expect_none(const std::string& groups = own_groups()) const {
+  // Waits a little for what the kernel frees late, then expects nothing new. Control groups and
+  // directories are those that `supervisor` made.
+  void expect_none(pid_t supervisor = getpid()) const {
     std::set<std::string> extra;
     for (int i = 0; i < 100; ++i) {
       extra.clear();
-      for (const std::string& line : take(groups)) {
+      for (const std::string& line : take(supervisor)) {
         if (!before_.contains(line)) extra.insert(line);
       }
       if (extra.empty()) return;
@@ -33,10 +33,10 @@ class Leftovers {
 
  private:
   // Only what a sandbox of this process makes: others may use the machine at the same time.
-  static std::set<std::string> take(const std::string& groups) {
+  static std::set<std::string> take(pid_t supervisor) {
     namespace fs = std::filesystem;
     std::set<std::string> found;
-    const std::string self = std::to_string(getpid());
+    const std::string self = std::to_string(getpid()), maker = std::to_string(supervisor);
     std::error_code error;
     for (const auto& entry : fs::directory_iterator("/proc", error)) {
       const std::string pid = entry.path().filename();
@@ -51,22 +51,19 @@ class Leftovers {
       for (; all != fs::end(all); all.increment(error)) {
         if (error) break;
         const std::string name = all->path().filename();
-        if (name.rfind(groups, 0) == 0) found.insert("group " + all->path().string());
+        if (name.rfind("assay-" + maker + "-", 0) == 0) found.insert("group " + all->path().string());
       }
     }
     for (const char* folder : {"/tmp", "/dev/shm", "/var/tmp"}) {
       for (const auto& entry : fs::directory_iterator(folder, error)) {
         const std::string name = entry.path().filename();
-        if (name.rfind("sandbox_", 0) == 0 || name.rfind("assay-sandbox", 0) == 0) {
-          // Another process's sandbox may be at work; ours is told apart by being new and staying.
+        if (name.rfind("sandbox_", 0) == 0 || name.rfind("assay-sandbox-" + maker, 0) == 0) {
           found.insert("file " + entry.path().string());
         }
       }
     }
     return found;
   }
-
-  static std::string own_groups() { return "assay-" + std::to_string(getpid()) + "-"; }
 
   static bool is_descendant(std::string pid, const std::string& ancestor) {
     for (int depth = 0; depth < 20 && pid != "0" && !pid.empty(); ++depth) {
