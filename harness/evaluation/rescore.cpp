@@ -178,7 +178,7 @@ Rescored rescore(results::Store& store, const std::string& name, const RescoreOp
     return a.task.executes();
   });
   std::unique_ptr<ExecutionPool> pool;
-  if (executes) pool = std::make_unique<ExecutionPool>(options.sandbox, options.sandbox_workers);
+  if (executes) pool = std::make_unique<ExecutionPool>(options.sandbox, options.sandbox_workers, 1);
 
   // Outputs come from the first run's identity; the new one names it.
   results::RunIdentity identity = out.from.identity;
