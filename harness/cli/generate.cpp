@@ -132,13 +132,12 @@ void generate(const Options& options) {
 
 void add_generate(CLI::App& app, Session&) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("generate", "Text from prompts, as JSON lines (token ids alone\n"
-                                         "where the checkpoint has no tokenizer)");
-  verb->description(
-      "Text from prompts, as JSON lines: {\"prompt\": text or token ids, \"max_tokens\",\n"
-      "\"stop\", \"temperature\", \"top_p\", \"seed\", \"id\"}; with \"suffix\" the text\n"
-      "between prompt and suffix (fill-in-the-middle). Token ids alone where the\n"
-      "checkpoint has no tokenizer.");
+  CLI::App* verb = app.add_subcommand(
+      "generate",
+      "Text from prompts, as JSON lines\n\n"
+      "Reads {\"prompt\": text or token ids, \"max_tokens\", \"stop\", \"temperature\",\n"
+      "\"top_p\", \"seed\", \"id\"}; with \"suffix\" the text between prompt and suffix\n"
+      "(fill-in-the-middle). Token ids alone where the checkpoint has no tokenizer.");
   verb->add_option("--model", options->model, "Checkpoint directory (Hugging Face layout)")
       ->required()
       ->type_name("DIR");

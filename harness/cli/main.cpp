@@ -2,9 +2,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -15,6 +17,17 @@
 namespace assay::harness {
 
 namespace {
+
+// A verb's description may have more than one line; in the list of verbs the first one tells enough.
+class FirstLines final : public CLI::Formatter {
+ public:
+  std::string make_subcommand(const CLI::App* verb) const override {
+    std::string name = "  " + verb->get_display_name(true);
+    name.resize(std::max(name.size() + 2, get_column_width()), ' ');
+    const std::string text = verb->get_description();
+    return name + text.substr(0, text.find('\n')) + "\n";
+  }
+};
 
 void print_error(std::string_view message) {
   const bool colour = ::isatty(STDERR_FILENO) != 0;
@@ -110,6 +123,7 @@ int run_command_line(int argc, char** argv) {
       "assay"};
   app.set_version_flag("--version", "assay " ASSAY_VERSION);
   app.require_subcommand(1);
+  app.formatter(std::make_shared<FirstLines>());
   app.get_formatter()->column_width(26);
   Session session;
   add_run(app, session);
