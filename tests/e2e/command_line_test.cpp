@@ -23,7 +23,8 @@ void expect_error(const Outcome& outcome, int code, const std::vector<std::strin
 
 TEST(CommandLine, HelpFitsATerminalAndHasExamples) {
   for (const char* verb : {"run", "score", "generate", "tokenize", "inspect", "show-prompt", "list",
-                           "show", "compare", "table", "report", "doctor"}) {
+                           "show", "compare", "table", "report", "doctor", "bench", "watch",
+                           "rescore", "gate"}) {
     const Outcome help = assay({verb, "--help"});
     EXPECT_EQ(help.code, 0) << verb;
     EXPECT_NE(help.out.find("Examples:"), std::string::npos) << verb;
