@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${1:-$(nproc)}
-asan_targets="test_base test_datasets test_sandbox"
+asan_targets="test_base test_datasets test_sandbox test_engine_checkpoint test_engine_text"
 tsan_targets="test_base"
 
 # The sandbox's processes are no place for sanitizers; its parser of foreign frames is.
