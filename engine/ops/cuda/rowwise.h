@@ -141,8 +141,10 @@ struct CopyArgs {
 // Grid: rows. Unit: an integer type that all addresses and strides are multiples of.
 template <class Unit>
 ASSAY_KERNEL copy_kernel(CopyArgs a) {
-  const int64_t from_row = a.from_rows == nullptr ? blockIdx.x : a.from_rows[blockIdx.x];
-  const int64_t to_row = a.to_rows == nullptr ? blockIdx.x : a.to_rows[blockIdx.x];
+  // (blockIdx is unsigned: it must not decide on the type of a row that may be negative.)
+  const int64_t row = blockIdx.x;
+  const int64_t from_row = a.from_rows == nullptr ? row : int64_t{a.from_rows[row]};
+  const int64_t to_row = a.to_rows == nullptr ? row : int64_t{a.to_rows[row]};
   if (from_row < 0 || to_row < 0) return;
   const auto* from = reinterpret_cast<const Unit*>(a.from + from_row * a.from_stride);
   auto* to = reinterpret_cast<Unit*>(a.to + to_row * a.to_stride);
@@ -165,7 +167,7 @@ struct OperandArgs {
 // neighbours a lane. Columns beyond k are zeros. Grid: rows x heads.
 template <Operand kOperand>
 ASSAY_KERNEL operand_kernel(OperandArgs a) {
-  const int64_t row = a.rows == nullptr ? blockIdx.x : a.rows[blockIdx.x];
+  const int64_t row = a.rows == nullptr ? int64_t{blockIdx.x} : int64_t{a.rows[blockIdx.x]};
   const float* x = a.x + row * a.stride + blockIdx.y * a.head_stride;
   const int64_t to = (static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x) * a.padded_k;
   const int lane = static_cast<int>(threadIdx.x) % 32;

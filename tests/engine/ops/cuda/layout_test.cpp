@@ -124,8 +124,10 @@ TEST(CudaLayout, PackedWeights) {
       const auto a = random_weights(dtype, rows, cols, 1), b = random_weights(dtype, rows, cols, 2);
       const TensorView both[] = {a->view, b->view};
       for (const Stacking stacking : {Stacking::rows, Stacking::gate_up}) {
-        const auto parts = pack_parts(workers, dtype == DType::f32 ? Numerics::fp32 : Numerics::fp8, both,
-                                      stacking, Role::linear);
+        const Numerics numerics = dtype == DType::f32    ? Numerics::fp32
+                                  : dtype == DType::bf16 ? Numerics::bf16
+                                                         : Numerics::fp8;
+        const auto parts = pack_parts(workers, numerics, both, stacking, Role::linear);
         const bool gate_up = stacking == Stacking::gate_up;
         ASSERT_EQ(parts.size(), gate_up ? 1u : 2u);
         for (size_t half = 0; half < 2; ++half) {
