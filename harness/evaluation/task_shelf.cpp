@@ -115,7 +115,7 @@ std::string TaskShelf::variants_with_data(const tasks::TaskChoice& choice) const
 std::vector<SkippedTask> TaskShelf::leave_out_missing() {
   std::vector<SkippedTask> skipped;
   std::vector<tasks::TaskChoice> present;
-  std::string refused;
+  std::string refused, task_names;
   for (size_t choice = 0; choice < choices_.size(); ++choice) {
     const tasks::TaskChoice& chosen = choices_[choice];
     try {
@@ -127,13 +127,17 @@ std::vector<SkippedTask> TaskShelf::leave_out_missing() {
         task.reason += "; variants with data: " + others;
       }
       const bool allowed = !options_.strict && (options_.skip_missing || !chosen.suite.empty());
-      if (!allowed) refused += (refused.empty() ? "" : "; ") + task.task + ": " + task.reason;
+      if (!allowed) {
+        refused += (refused.empty() ? "" : "; ") + task.task + ": " + task.reason;
+        // (The variants of a task follow each other.)
+        if (!task_names.ends_with(task.task)) task_names += (task_names.empty() ? "" : ",") + task.task;
+      }
       skipped.push_back(std::move(task));
     }
   }
   if (!refused.empty()) {
     throw_bad_input("data files are missing: " + refused, {},
-                    "assay data fetch TASK --data " + options_.data.string() +
+                    "assay data fetch " + task_names + " --data " + options_.data.string() +
                         (options_.strict ? "" : ", or --skip-missing to run the rest"));
   }
   if (present.empty()) {

@@ -268,7 +268,7 @@ TEST(Registry, WhatIsFetchedIsRead) {
         for (const FilePattern& file : alternatives) {
           const std::string path = file.pattern.substr(0, file.pattern.find("//"));
           std::vector<Group> groups = spec.all_groups();
-          if (path.find("{group}") == std::string::npos) groups = {Group{}};
+          if (path.find("{group") == std::string::npos) groups = {Group{}};
           for (const Group& g : groups)
             patterns.push_back(fill_pattern(path, split.file_name, g.name));
         }
