@@ -15,6 +15,7 @@
 #include "engine/execute/score.h"
 #include "engine/measure.h"
 #include "engine/native_engine.h"
+#include "engine/ops/cuda/cuda_backend.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine {
@@ -32,8 +33,9 @@ class NativeEngine final : public Engine {
         workers_(options.threads),
         checkpoint_(std::move(checkpoint)),
         backend_(make_backend(workers_)),
-        memory_(plan_memory(checkpoint_.config(), backend_->numerics(), options, false)),
-        preparer_(memory_.streamed ? make_backend(preparing_) : nullptr),
+        memory_options_(on_device(options)),
+        memory_(plan_memory(checkpoint_.config(), backend_->numerics(), memory_options_, false)),
+        preparer_(memory_.streamed ? make_backend(preparing_, true) : nullptr),
         runner_(checkpoint_, *backend_, preparer_.get(), memory_.residency) {
     if (options.require_tokenizer) tokenizer_ = Tokenizer::load(options.model);
     capabilities_ = capabilities_of(checkpoint_.config(), backend_->numerics());
@@ -56,7 +58,7 @@ class NativeEngine final : public Engine {
   void generate(std::span<const GenerateRequest> requests, GenerateSink& sink) override {
     const Stopwatch watch(statistics_.seconds);
     const MemoryPlan memory =
-        plan_memory(checkpoint_.config(), backend_->numerics(), options_, true);
+        plan_memory(checkpoint_.config(), backend_->numerics(), memory_options_, true);
     const GenerateLimits limits{memory.pass_tokens, memory.kept_tokens, kSequences};
     if (options_.speculate_mtp && !capabilities_.has_mtp) {
       throw_usage("the checkpoint has no MTP layer to draft with", "leave --speculate mtp out");
@@ -77,10 +79,14 @@ class NativeEngine final : public Engine {
   }
 
  private:
-  std::unique_ptr<ops::Backend> make_backend(const Workers& workers) const {
-    const Numerics natural = numerics_of_weights(checkpoint_.tensors());
-    return ops::make_cpu_backend(options_.kernels, resolve_numerics(options_.numerics, natural),
-                                 workers, checkpoint_.config().ue8m0_scales);
+  std::unique_ptr<ops::Backend> make_backend(const Workers& workers, bool preparing = false) const {
+    const Numerics numerics =
+        resolve_numerics(options_.numerics, numerics_of_weights(checkpoint_.tensors()));
+    const bool ue8m0 = checkpoint_.config().ue8m0_scales;
+    if (options_.device.kind == DeviceKind::cuda) {
+      return ops::make_cuda_backend(options_.device.index, numerics, workers, ue8m0, preparing);
+    }
+    return ops::make_cpu_backend(options_.kernels, numerics, workers, ue8m0);
   }
 
   // Adds the time from construction to destruction.
@@ -102,6 +108,7 @@ class NativeEngine final : public Engine {
   const Workers workers_, preparing_{1};
   const Checkpoint checkpoint_;
   const std::unique_ptr<ops::Backend> backend_;
+  const EngineOptions memory_options_;  // with the budget of the device's memory
   const MemoryPlan memory_;
   const std::unique_ptr<ops::Backend> preparer_;  // packs streamed layers on a second thread
   Runner runner_;

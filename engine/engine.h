@@ -57,11 +57,30 @@ struct KernelSupport {
 };
 std::vector<KernelSupport> kernel_support();
 
+// Where the forward pass runs.
+enum class DeviceKind { cpu, cuda };
+struct Device {
+  DeviceKind kind = DeviceKind::cpu;
+  int index = 0;  // cuda: which one
+};
+Device parse_device(std::string_view name);  // "cpu", "cuda", "cuda:1"; throws usage
+
+// What of CUDA this program and machine have.
+struct DeviceSupport {
+  bool built = false;                  // the program has the CUDA kernels
+  std::string why;                     // no device can be used; empty: some can
+  std::string runtime, driver, nccl;   // versions; empty: not there
+  std::vector<std::string> devices;    // one line each
+};
+DeviceSupport device_support();
+
 struct EngineOptions {
   std::filesystem::path model;         // a Hugging Face checkpoint directory
   std::filesystem::path config;        // instead of <model>/config.json, if not empty
   Numerics numerics = Numerics::automatic;
   Kernels kernels = Kernels::automatic;
+  Device device;
+  size_t gpu_memory_bytes = 0;         // cuda: what memory_bytes is on the CPU; 0: what the GPU has free
   int threads = 0;                     // 0: all processors
   size_t memory_bytes = 0;             // budget for weights, KV and workspace; 0: what the machine has
   int pass_tokens = 0;                 // most tokens a pass; 0: chosen from the memory budget

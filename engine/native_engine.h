@@ -10,6 +10,10 @@ namespace assay::engine {
 
 std::unique_ptr<Engine> make_native_engine(const EngineOptions& options, Checkpoint checkpoint);
 
+// The options with the memory that a plan is about: the GPU's, where one computes. A tenth of what is
+// free is left to libraries and driver.
+EngineOptions on_device(const EngineOptions& options);
+
 // What a configuration says; `profile` and `has_mtp` are left to the caller.
 Capabilities capabilities_of(const ModelConfig& config, Numerics numerics);
 

@@ -111,8 +111,8 @@ class NativePlanner final : public Planner {
     if (options.require_tokenizer) tokenizer_ = Tokenizer::load(options.model);
     const Numerics natural = config_.fp8_weights ? Numerics::fp8_weights : Numerics::bf16;
     const Numerics numerics = resolve_numerics(options.numerics, natural);
-    scoring_ = plan_memory(config_, numerics, options, false);
-    generation_ = plan_memory(config_, numerics, options, true);
+    scoring_ = plan_memory(config_, numerics, on_device(options), false);
+    generation_ = plan_memory(config_, numerics, on_device(options), true);
     capabilities_ = capabilities_of(config_, numerics);
     capabilities_.has_mtp = config_.mtp_layers > 0;
   }

@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "base/workers.h"
-#include "engine/device.h"
 #include "engine/engine.h"
 #include "harness/cli/verbs.h"
 #include "sandbox/sandbox.h"

@@ -13,9 +13,16 @@ engine::EngineOptions EngineFlags::options(const std::string& model) const {
   out.model = model;
   out.numerics = engine::parse_numerics(numerics);
   out.kernels = engine::parse_kernels(kernels);
+  out.device = engine::parse_device(device);
   out.threads = threads;
   out.pass_tokens = pass_tokens;
   if (!memory.empty()) out.memory_bytes = parse_bytes(memory);
+  if (!gpu_memory.empty()) {
+    if (out.device.kind != engine::DeviceKind::cuda) {
+      throw_usage("--gpu-memory without a GPU", "add --device cuda, or use --memory");
+    }
+    out.gpu_memory_bytes = parse_bytes(gpu_memory);
+  }
   if (!speculate_with.empty()) {
     if (speculate_with != "mtp") throw_usage("--speculate knows \"mtp\" only");
     out.speculate_mtp = true;
@@ -37,6 +44,14 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {
                   "auto, reference, portable, avx2, avx512 or amx; auto is the\n"
                   "fastest this processor has")
       ->capture_default_str();
+  verb.add_option("--device", flags.device,
+                  "Where the model runs: cpu, cuda or cuda:N (see assay doctor)")
+      ->capture_default_str();
+  verb.add_option("--gpu-memory", flags.gpu_memory,
+                  "With --device cuda: budget on the GPU for weights, KV and\n"
+                  "workspace, e.g. 70G; default: what is free. A larger model\n"
+                  "streams through it")
+      ->type_name("SIZE");
   verb.add_option("--threads", flags.threads, "Worker threads; 0: all processors")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));

@@ -51,6 +51,16 @@ TEST(CommandLine, TyposGetSuggestions) {
   expect_error(assay({"sandbox", "run", "--wrokers=2", "x.jsonl"}), 2, {"--wrokers", "--workers"});
 }
 
+TEST(CommandLine, DevicesThatAreNotThereAreRefused) {
+  expect_error(assay({"score", "--model", sample_checkpoint(), "--device", "tpu"}), 2, {"tpu", "cuda:N"});
+  expect_error(assay({"score", "--model", sample_checkpoint(), "--device", "cuda:x"}), 2, {"cuda:x"});
+  expect_error(assay({"score", "--model", sample_checkpoint(), "--gpu-memory", "1G"}), 2,
+               {"--device cuda"});
+  expect_error(assay({"score", "--model", sample_checkpoint(), "--device", "cuda:4096"},
+                     "{\"context\":[1],\"continuation\":[2]}\n"),
+               4, {"cuda"});
+}
+
 TEST(CommandLine, WrongPathsAreNamed) {
   expect_error(assay({"inspect", "/nonexistent/model"}), 3, {"/nonexistent/model"});
   expect_error(assay({"tokenize", "--tokenizer", "/nonexistent/t"}), 3, {"/nonexistent/t"});
