@@ -58,7 +58,7 @@ TEST(CommandLine, DevicesThatAreNotThereAreRefused) {
                {"--device cuda"});
   expect_error(assay({"score", "--model", sample_checkpoint(), "--device", "cuda:4096"},
                      "{\"context\":[1],\"continuation\":[2]}\n"),
-               4, {"cuda"});
+               4, {"CUDA", "--device cpu"});
 }
 
 TEST(CommandLine, WrongPathsAreNamed) {
