@@ -13,8 +13,9 @@ namespace {
 std::string random_bytes(Random& random, size_t size) {
   std::string bytes(size, 0);
   // Mostly bytes that mean something: tags, small lengths, markers, quotes, UTF-8 pieces.
-  static constexpr std::string_view kLikely(
-      "RFEVJ\0\0\0\1\4\5\x10\xff\"\\\n\r\t\x7f\xc3\xa9\xed\xa0\x80\xe2\x80\xae\xf0\x9f", 32);
+  using std::string_view_literals::operator""sv;  // (counts the zeros too)
+  static constexpr std::string_view kLikely =
+      "RFEVJ\0\0\0\1\4\5\x10\xff\"\\\n\r\t\x7f\xc3\xa9\xed\xa0\x80\xe2\x80\xae\xf0\x9f"sv;
   for (char& byte : bytes) {
     byte = random.below(2) ? kLikely[random.below(kLikely.size())]
                            : static_cast<char>(random.below(256));
