@@ -39,13 +39,10 @@ function(assay_test name)
   endif()
   add_executable(test_${name} ${sources})
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_compile_definitions(test_${name} PRIVATE
-    ASSAY_SOURCE_DIR="${PROJECT_SOURCE_DIR}" ASSAY_BINARY_DIR="${PROJECT_BINARY_DIR}"
-    ASSAY_SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
   foreach(used ${T_USES})
     target_link_libraries(test_${name} PRIVATE assay::${used})
   endforeach()
-  target_link_libraries(test_${name} PRIVATE GTest::gtest GTest::gtest_main ${T_LINKS})
+  target_link_libraries(test_${name} PRIVATE assay_test_support GTest::gtest GTest::gtest_main ${T_LINKS})
   include(GoogleTest)
   gtest_discover_tests(test_${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}/"
     PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}" RESOURCE_LOCK "${T_LOCK}")

@@ -26,6 +26,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "sandbox/sandbox.h"
+#include "tests/support/paths.h"
 
 namespace assay::sandbox {
 namespace {
@@ -99,8 +100,7 @@ double cpu_seconds() {
 // HumanEval's reference solutions where the shared folder is there, else one function.
 std::vector<Program> call_programs() {
   std::vector<Program> programs;
-  const std::filesystem::path path =
-      std::filesystem::path(ASSAY_SHARED_DIR) / "datasets/humaneval/HumanEval.jsonl";
+  const std::filesystem::path path = test_paths::shared() / "datasets/humaneval/HumanEval.jsonl";
   const auto add = [&](const std::string& prompt, const std::string& body, const std::string& tests,
                        const std::string& entry_point) {
     CallTests made;
@@ -120,7 +120,8 @@ std::vector<Program> call_programs() {
     });
   } else {
     add("def add(a, b):\n    \"\"\"The sum.\"\"\"\n", "    return a + b\n",
-        "def check(candidate):\n    assert candidate(2, 3) == 5\n    assert candidate(-1, 1) == 0\n",
+        "def check(candidate):\n    assert candidate(2, 3) == 5\n    assert candidate(-1, 1) == "
+        "0\n",
         "add");
   }
   return programs;
@@ -139,7 +140,8 @@ std::vector<Program> stdio_programs() {
 bool run(Sandbox& sandbox, const std::vector<Program>& programs, int count,
          benchmark::State& state) {
   std::vector<Program> batch;
-  for (int i = 0; i < count; ++i) batch.push_back(programs[static_cast<size_t>(i) % programs.size()]);
+  for (int i = 0; i < count; ++i)
+    batch.push_back(programs[static_cast<size_t>(i) % programs.size()]);
   for (const Verdict& verdict : sandbox.run_all(std::move(batch))) {
     if (verdict.passed()) continue;
     state.SkipWithError(("a correct program did not pass: " + verdict.json()).c_str());
@@ -206,9 +208,15 @@ void levels_and_workers(benchmark::internal::Benchmark* benchmark) {
     for (const int workers : {1, 2, 4}) benchmark->Args({level, workers});
   }
 }
-BENCHMARK(BM_Call)->Apply(levels_and_workers)->Unit(benchmark::kMillisecond)->UseRealTime()
+BENCHMARK(BM_Call)
+    ->Apply(levels_and_workers)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
     ->Iterations(3);
-BENCHMARK(BM_Stdio)->Apply(levels_and_workers)->Unit(benchmark::kMillisecond)->UseRealTime()
+BENCHMARK(BM_Stdio)
+    ->Apply(levels_and_workers)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
     ->Iterations(3);
 
 size_t entries(const char* directory) {
@@ -268,8 +276,7 @@ void BM_TenThousand(benchmark::State& state) {
   }
   state.SetItemsProcessed(10'000 * state.iterations());
 }
-BENCHMARK(BM_TenThousand)->DenseRange(0, 2)->Unit(benchmark::kSecond)->UseRealTime()
-    ->Iterations(1);
+BENCHMARK(BM_TenThousand)->DenseRange(0, 2)->Unit(benchmark::kSecond)->UseRealTime()->Iterations(1);
 
 }  // namespace
 }  // namespace assay::sandbox

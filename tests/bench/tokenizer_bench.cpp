@@ -13,11 +13,12 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "engine/text/tokenizer.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine {
 namespace {
 
-std::filesystem::path shared() { return ASSAY_SHARED_DIR; }
+std::filesystem::path shared() { return test_paths::shared(); }
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;

@@ -14,6 +14,7 @@
 #include "datasets/files.h"
 #include "datasets/layout.h"
 #include "tests/datasets/specs.h"
+#include "tests/support/paths.h"
 
 namespace assay::datasets {
 namespace {
@@ -251,7 +252,7 @@ TEST(Registry, VerbatimFilesOfTheSharedMaterialHaveThePublishedDigests) {
 // Every published file that a task fetches is one that it reads, and its paths say where it lies.
 TEST(Registry, WhatIsFetchedIsRead) {
   size_t files = 0;
-  for (const auto& entry : fs::directory_iterator(fs::path(ASSAY_SOURCE_DIR) / "tasks/catalog")) {
+  for (const auto& entry : fs::directory_iterator(test_paths::source() / "tasks/catalog")) {
     const auto document = json::Document::load(entry.path());
     if (!document.root().has("data") || !document.root().at("data").has("splits")) continue;
     const std::string task = entry.path().stem().string();

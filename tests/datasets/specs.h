@@ -12,12 +12,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "datasets/dataset.h"
+#include "tests/support/paths.h"
 
 namespace assay::datasets {
 
 // The "data" of a built-in task, or a specification that only the tests have.
 inline DatasetSpec spec_of(const std::string& task) {
-  const fs::path source(ASSAY_SOURCE_DIR);
+  const fs::path source = test_paths::source();
   const fs::path own = source / "tests/datasets/specs" / (task + ".json");
   const bool is_own = fs::exists(own);
   const auto document =
@@ -30,8 +31,8 @@ inline DatasetSpec spec_from(const std::string& text, const std::string& task = 
   return DatasetSpec::parse(document.root(), task);
 }
 
-inline fs::path sample_root() { return fs::path(ASSAY_SOURCE_DIR) / "datasets/sample"; }
-inline fs::path shared_root() { return fs::path(ASSAY_SHARED_DIR) / "datasets"; }
+inline fs::path sample_root() { return test_paths::source() / "datasets/sample"; }
+inline fs::path shared_root() { return test_paths::shared() / "datasets"; }
 
 inline std::string message_of(const std::function<void()>& body) {
   try {

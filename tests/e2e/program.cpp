@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "tests/support/paths.h"
 
 namespace assay::e2e {
 
@@ -32,9 +33,7 @@ pid_t start(const std::vector<std::string>& arguments, const fs::path& in, const
   ::_exit(127);
 }
 
-int code_of(int status) {
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
+int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
 }  // namespace
 
@@ -59,7 +58,7 @@ bool assay_killed_after(const std::vector<std::string>& arguments, double second
 }
 
 std::string sample_checkpoint(const std::string& name) {
-  return std::string(ASSAY_SOURCE_DIR) + "/sample/checkpoints/" + name;
+  return test_paths::source().string() + "/sample/checkpoints/" + name;
 }
 
 }  // namespace assay::e2e

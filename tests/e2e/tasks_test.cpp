@@ -9,14 +9,18 @@
 #include "results/queries.h"
 #include "results/store.h"
 #include "tests/e2e/program.h"
+#include "tests/support/paths.h"
 
 namespace assay::e2e {
 namespace {
 
-json::Document json_of(const Outcome& outcome) { return json::Document::parse(outcome.out, "--json"); }
+json::Document json_of(const Outcome& outcome) {
+  return json::Document::parse(outcome.out, "--json");
+}
 
 std::string digest_of(const fs::path& store, int64_t run) {
-  return results::Store::open(store, results::Store::Access::read).content_digest(results::RunId{run});
+  return results::Store::open(store, results::Store::Access::read)
+      .content_digest(results::RunId{run});
 }
 
 std::vector<std::string> with_store(const fs::path& store, std::vector<std::string> arguments) {
@@ -41,7 +45,8 @@ TEST(Rescore, EveryStoredScoreComesOutAgain) {
   EXPECT_EQ(report.root().at("tasks").size(), 4u);
   EXPECT_EQ(report.root().at("left_out").size(), 1u);  // bits per byte are outputs, not judgements
   EXPECT_EQ(digest_of(store, 1), before);
-  EXPECT_EQ(results::list_runs(results::Store::open(store, results::Store::Access::read)).size(), 1u);
+  EXPECT_EQ(results::list_runs(results::Store::open(store, results::Store::Access::read)).size(),
+            1u);
   // Other data than the run's are refused, by name.
   const Outcome other = assay(with_store(store, {"rescore", "1", "--data", dir.path().string()}));
   EXPECT_EQ(other.code, 3);
@@ -53,18 +58,20 @@ TEST(Rescore, AnotherExtractorStandsBesideTheFirst) {
     fs::create_directory(dir.path() / folder);
     write_file_atomically(dir.path() / folder / "mine.json",
                           R"({"task": "mine", "title": "Mine", "extends": "gsm8k",
-          "metrics": {"em": {"extract": [{"last": ")" + pattern + R"("}], "compare": "exact"}}})");
+          "metrics": {"em": {"extract": [{"last": ")" +
+                              pattern + R"("}], "compare": "exact"}}})");
     return (dir.path() / folder).string();
   };
   // The first rule finds nothing ever; the second finds the text's first character.
   const std::string first = task("first", "\\\\x00"), second = task("second", "^(.)");
   const fs::path store = dir.path() / "s.sqlite";
-  const Outcome run = assay(with_store(store, {"run", "--model", sample_checkpoint(), "--tasks", "mine",
-                                               "--tasks-dir", first, "--data", "sample", "--limit", "6"}));
+  const Outcome run =
+      assay(with_store(store, {"run", "--model", sample_checkpoint(), "--tasks", "mine",
+                               "--tasks-dir", first, "--data", "sample", "--limit", "6"}));
   ASSERT_EQ(run.code, 0) << run.err;
   const std::string before = digest_of(store, 1);
-  const Outcome again = assay(
-      with_store(store, {"rescore", "1", "--data", "sample", "--tasks-dir", second, "--name", "two"}));
+  const Outcome again = assay(with_store(
+      store, {"rescore", "1", "--data", "sample", "--tasks-dir", second, "--name", "two"}));
   ASSERT_EQ(again.code, 0) << again.err;
   const json::Document report = json_of(again);
   EXPECT_EQ(report.root().at("run").integer(), 2);
@@ -76,18 +83,19 @@ TEST(Rescore, AnotherExtractorStandsBesideTheFirst) {
   const auto opened = results::Store::open(store, results::Store::Access::read);
   EXPECT_EQ(results::find_run(opened, "two").evaluations, 1);
   // The same again finds the new run as it is.
-  const Outcome repeated = assay(
-      with_store(store, {"rescore", "1", "--data", "sample", "--tasks-dir", second, "--name", "two"}));
+  const Outcome repeated = assay(with_store(
+      store, {"rescore", "1", "--data", "sample", "--tasks-dir", second, "--name", "two"}));
   EXPECT_EQ(repeated.out, again.out);
 }
 
 TEST(Text, DomainsAndTheWhole) {
   const TemporaryDirectory dir;
   const fs::path corpus = dir.path() / "held-out.jsonl";
-  write_file_atomically(corpus,
-                        "{\"text\": \"Once upon a time there was a fox.\", \"domain\": \"stories\"}\n"
-                        "{\"text\": \"\", \"domain\": \"stories\"}\n"
-                        "{\"text\": \"def f(x):\\n    return x\\n\", \"domain\": \"code\"}\n");
+  write_file_atomically(
+      corpus,
+      "{\"text\": \"Once upon a time there was a fox.\", \"domain\": \"stories\"}\n"
+      "{\"text\": \"\", \"domain\": \"stories\"}\n"
+      "{\"text\": \"def f(x):\\n    return x\\n\", \"domain\": \"code\"}\n");
   const Outcome outcome = assay(with_store(
       dir.path() / "s.sqlite", {"run", "--model", sample_checkpoint(), "--text", corpus.string()}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -112,9 +120,9 @@ TEST(Text, DomainsAndTheWhole) {
 
 TEST(MissingData, ASuiteRunsWhatIsThereAndNamesTheRest) {
   const TemporaryDirectory dir;
-  const std::string data = std::string(ASSAY_SOURCE_DIR) + "/tests/fixtures/layouts";
-  const std::vector<std::string> table3{"run",    "--model", sample_checkpoint(), "--tasks", "table3",
-                                        "--data", data,      "--limit",           "2"};
+  const std::string data = test_paths::source().string() + "/tests/fixtures/layouts";
+  const std::vector<std::string> table3{
+      "run", "--model", sample_checkpoint(), "--tasks", "table3", "--data", data, "--limit", "2"};
   const Outcome outcome = assay(with_store(dir.path() / "s.sqlite", table3));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const json::Document report = json_of(outcome);
@@ -127,8 +135,9 @@ TEST(MissingData, ASuiteRunsWhatIsThereAndNamesTheRest) {
   strict.emplace_back("--strict");
   EXPECT_EQ(assay(with_store(dir.path() / "t.sqlite", strict)).code, 3);
 
-  const std::vector<std::string> named{"run",    "--model", sample_checkpoint(), "--tasks",
-                                       "mmmlu,piqa,drop", "--data", data, "--limit", "2"};
+  const std::vector<std::string> named{"run",     "--model",         sample_checkpoint(),
+                                       "--tasks", "mmmlu,piqa,drop", "--data",
+                                       data,      "--limit",         "2"};
   const Outcome refused = assay(with_store(dir.path() / "u.sqlite", named));
   EXPECT_EQ(refused.code, 3);
   EXPECT_NE(refused.err.find("piqa"), std::string::npos);
@@ -140,9 +149,9 @@ TEST(MissingData, ASuiteRunsWhatIsThereAndNamesTheRest) {
 }
 
 TEST(Middle, GeneratesIntoTheHole) {
-  const Outcome outcome =
-      assay({"generate", "--model", sample_checkpoint()},
-            "{\"prompt\": \"def add(a, b):\\n\", \"suffix\": \"\\n    return c\\n\", \"max_tokens\": 4}\n");
+  const Outcome outcome = assay({"generate", "--model", sample_checkpoint()},
+                                "{\"prompt\": \"def add(a, b):\\n\", \"suffix\": \"\\n    return "
+                                "c\\n\", \"max_tokens\": 4}\n");
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_FALSE(json_of(outcome).root().at("tokens").size() == 0);
 }
@@ -150,8 +159,9 @@ TEST(Middle, GeneratesIntoTheHole) {
 TEST(Needle, GridUpToTheContextWithAHeatMap) {
   const TemporaryDirectory dir;
   const std::string store = (dir.path() / "s.sqlite").string();
-  const Outcome outcome = assay({"run", "--model", sample_checkpoint(), "--tasks", "niah",
-                                 "--max-length", "700", "--limit", "8", "--store", store, "--quiet"});
+  const Outcome outcome =
+      assay({"run", "--model", sample_checkpoint(), "--tasks", "niah", "--max-length", "700",
+             "--limit", "8", "--store", store, "--quiet"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("length in tokens across"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("700"), std::string::npos) << outcome.out;

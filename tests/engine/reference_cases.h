@@ -13,16 +13,16 @@
 #include "base/json.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/text/tokenizer.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine::test {
 
-inline const std::filesystem::path kReference =
-    std::filesystem::path(ASSAY_SHARED_DIR) / "reference";
+inline const std::filesystem::path kReference = test_paths::shared() / "reference";
 
 // Put first into a test that needs the shared material.
-#define ASSAY_NEED_SHARED(folder)                                                 \
-  if (!std::filesystem::exists(std::filesystem::path(ASSAY_SHARED_DIR) / folder)) \
-  GTEST_SKIP() << "MISSING TEST MATERIAL: " << ASSAY_SHARED_DIR << "/" << folder
+#define ASSAY_NEED_SHARED(folder)                              \
+  if (!std::filesystem::exists(test_paths::shared() / folder)) \
+  GTEST_SKIP() << "MISSING TEST MATERIAL: " << (test_paths::shared() / folder).string()
 
 struct ReferenceSequence {
   std::string id;

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "results/store/database.h"
 #include "synthetic_run.h"
+#include "tests/support/paths.h"
 
 namespace assay::results {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 // "first".
 void load_fixture(const std::filesystem::path& path, int version) {
   SQLite::Database raw(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
-  raw.exec(read_file(std::string(ASSAY_SOURCE_DIR) + "/tests/fixtures/store-v" +
+  raw.exec(read_file(test_paths::source().string() + "/tests/fixtures/store-v" +
                      std::to_string(version) + ".sql"));
   raw.exec("PRAGMA application_id = " + std::to_string(detail::kApplicationId) +
            "; PRAGMA user_version = " + std::to_string(version));

@@ -11,13 +11,14 @@
 #include "results/statistics/distributions.h"
 #include "results/statistics/multiplicity.h"
 #include "results/statistics/paired.h"
+#include "tests/support/paths.h"
 
 namespace assay::results::statistics {
 namespace {
 
 const json::Document& expected() {
   static const json::Document document =
-      json::Document::load(std::string(ASSAY_SOURCE_DIR) + "/tests/results/scipy_values.json");
+      json::Document::load(test_paths::source().string() + "/tests/results/scipy_values.json");
   return document;
 }
 
@@ -220,7 +221,8 @@ TEST(PassAtK, IsTheUnbiasedEstimator) {
 }
 
 TEST(MacroMean, GroupsOfOneDocument) {
-  // Twelve subjects of one document, three of them right: the spread of the subjects is all there is.
+  // Twelve subjects of one document, three of them right: the spread of the subjects is all there
+  // is.
   std::vector<Observation> lonely;
   for (int32_t g = 0; g < 12; ++g) lonely.push_back({g < 3 ? 1.0 : 0.0, 1, g, g});
   const Estimate estimate = macro_mean(lonely);

@@ -16,6 +16,7 @@
 #include "results/embedded.h"
 #include "results/store/database.h"
 #include "synthetic_run.h"
+#include "tests/support/paths.h"
 
 namespace assay::results {
 namespace {
@@ -406,15 +407,15 @@ TEST(Schema, EveryTableAndColumnHasAComment) {
 TEST(Schema, EveryViewIsInTheManual) {
   TemporaryDirectory folder;
   Store store = Store::open(folder.path() / "s", Store::Access::write);
-  const std::string manual = read_file(std::string(ASSAY_SOURCE_DIR) + "/docs/store.md");
+  const std::string manual = read_file(test_paths::source().string() + "/docs/store.md");
   int views = 0;
   store.database().for_each_row(
       "SELECT m.name, group_concat(c.name, ', ') FROM sqlite_master m, pragma_table_info(m.name) c "
       "WHERE m.type = 'view' GROUP BY m.name",
       [](auto&) {},
       [&](auto& q) {
-        const std::string line = manual.substr(std::min(
-            manual.size(), manual.find("| `" + q.getColumn(0).getString() + "` |")));
+        const std::string line = manual.substr(
+            std::min(manual.size(), manual.find("| `" + q.getColumn(0).getString() + "` |")));
         EXPECT_NE(line.substr(0, line.find('\n')).find("| " + q.getColumn(1).getString() + " |"),
                   std::string::npos)
             << q.getColumn(0).getString() << ": " << q.getColumn(1).getString();

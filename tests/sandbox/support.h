@@ -14,10 +14,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "sandbox/sandbox.h"
+#include "tests/support/paths.h"
 
 namespace assay::sandbox::testing {
 
-inline const std::filesystem::path kShared = ASSAY_SHARED_DIR;
+inline const std::filesystem::path kShared = test_paths::shared();
 
 // A sandbox at exactly this level, or nullptr where the machine does not offer it, with the reason.
 inline std::unique_ptr<Sandbox> sandbox_at(Level level, int workers, std::string* why = nullptr) {

@@ -1,5 +1,6 @@
-// Extraction and equivalence on hundreds of pairs whose outcome comes from the published scripts and
-// from exact arithmetic (tests/fixtures/answers/README.md), right and wrong answers about equally often.
+// Extraction and equivalence on hundreds of pairs whose outcome comes from the published scripts
+// and from exact arithmetic (tests/fixtures/answers/README.md), right and wrong answers about
+// equally often.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -9,14 +10,14 @@
 #include "tasks/answers/hendrycks.h"
 #include "tasks/answers/latex.h"
 #include "tasks/task_file.h"
+#include "tests/support/paths.h"
 
 namespace assay::tasks {
 namespace {
 
 template <class Body>
 void for_each_case(const std::string& name, Body&& body) {
-  const std::filesystem::path path =
-      std::filesystem::path(ASSAY_SOURCE_DIR) / "tests/fixtures/answers" / name;
+  const std::filesystem::path path = test_paths::source() / "tests/fixtures/answers" / name;
   const std::string text = read_file(path);
   json::for_each_line(text, path.string(), [&](json::Value value, size_t line) {
     SCOPED_TRACE(name + ":" + std::to_string(line));

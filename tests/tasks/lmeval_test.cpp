@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "tasks/task.h"
+#include "tests/support/paths.h"
 #include "tests/tasks/shared_data.h"
 
 namespace assay::tasks {
@@ -107,7 +108,7 @@ constexpr const char* kSamples[] = {
 class LmEvalRequests : public testing::Test {
  protected:
   void SetUp() override {
-    file_ = std::filesystem::path(ASSAY_SHARED_DIR) / "reference/lmeval/prompts.jsonl.gz";
+    file_ = test_paths::shared() / "reference/lmeval/prompts.jsonl.gz";
     if (!std::filesystem::exists(file_))
       GTEST_SKIP() << "recorded requests are not here: " << file_;
   }
@@ -127,7 +128,7 @@ TEST_F(LmEvalRequests, EqualByteForByte) {
   }
   Catalog catalog;
   catalog.add_directory(tasks_dir.path());
-  std::filesystem::path root = std::filesystem::path(ASSAY_SHARED_DIR) / "datasets";
+  std::filesystem::path root = test_paths::shared() / "datasets";
 
   std::map<std::string, Task> open;  // by lm-eval name and shots
   std::map<std::string, int> compared;

@@ -5,16 +5,16 @@
 #include <set>
 
 #include "tasks/task.h"
+#include "tests/support/paths.h"
 
 namespace assay::tasks {
 namespace {
 
 Task open(const std::string& task, const std::string& variant = "") {
   static const Catalog catalog;
-  return Task::open(
-      catalog, {.task = task,
-                .variant = variant,
-                .data_root = std::filesystem::path(ASSAY_SOURCE_DIR) / "tests/fixtures/layouts"});
+  return Task::open(catalog, {.task = task,
+                              .variant = variant,
+                              .data_root = test_paths::source() / "tests/fixtures/layouts"});
 }
 
 // 14 locales of 7 + 6 rows; the first five of each subject are exemplars and not scored.
@@ -29,8 +29,9 @@ TEST(PublisherLayout, Mmmlu) {
   EXPECT_EQ(prompt.exemplars[0], "mmmlu:test:AR_XY:0");
   EXPECT_EQ(prompt.exemplars[4], "mmmlu:test:AR_XY:4");
   // Row 2's question holds a line break, row 5's first option is the word None.
-  EXPECT_NE(prompt.context.find("سؤال 2, \"abstract_algebra\"\nzweite Zeile\nA. a2\nB. NA\nC. c, 2\n"),
-            std::string::npos);
+  EXPECT_NE(
+      prompt.context.find("سؤال 2, \"abstract_algebra\"\nzweite Zeile\nA. a2\nB. NA\nC. c, 2\n"),
+      std::string::npos);
   EXPECT_TRUE(prompt.context.ends_with(
       "سؤال 5, \"abstract_algebra\"\nA. None\nB. NA\nC. c, 5\nD. d5\nAnswer:"));
   EXPECT_EQ(prompt.options[3].continuation, " D");
@@ -111,7 +112,7 @@ TEST(PublisherLayout, LiveCodeBench) {
 // Every line of HumanEval's solutions once, as the authors' single-line infilling set.
 TEST(PublisherLayout, HumanEvalInfilling) {
   const Catalog catalog;
-  const std::filesystem::path root = std::filesystem::path(ASSAY_SHARED_DIR) / "datasets";
+  const std::filesystem::path root = test_paths::shared() / "datasets";
   if (!std::filesystem::exists(root / "humaneval")) {
     GTEST_SKIP() << "SKIPPED: HumanEval is missing: " << root / "humaneval";
   }

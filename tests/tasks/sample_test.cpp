@@ -6,11 +6,12 @@
 
 #include "tasks/exemplars.h"
 #include "tasks/task.h"
+#include "tests/support/paths.h"
 
 namespace assay::tasks {
 namespace {
 
-const std::filesystem::path kSample = std::filesystem::path(ASSAY_SOURCE_DIR) / "datasets/sample";
+const std::filesystem::path kSample = test_paths::source() / "datasets/sample";
 
 TEST(Sample, AllTasksOpen) {
   Catalog catalog;

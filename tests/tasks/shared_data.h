@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "tests/support/paths.h"
 
 namespace assay::tasks {
 
@@ -24,14 +25,15 @@ inline std::string dataset_folder(const std::string& task) {
 }
 
 inline std::optional<std::filesystem::path> shared_datasets(const std::string& task) {
-  if (task == "text") return std::filesystem::path(ASSAY_SOURCE_DIR) / "datasets/sample";
-  std::filesystem::path root = std::filesystem::path(ASSAY_SHARED_DIR) / "datasets";
+  if (task == "text") return test_paths::source() / "datasets/sample";
+  std::filesystem::path root = test_paths::shared() / "datasets";
   if (!std::filesystem::exists(root / dataset_folder(task))) return std::nullopt;
   return root;
 }
 
 inline std::string missing_shared(const std::string& task) {
-  return "the shared benchmark files of " + task + " are not here: " ASSAY_SHARED_DIR "/datasets/" +
+  return "the shared benchmark files of " + task +
+         " are not here: " + (test_paths::shared() / "datasets").string() + "/" +
          dataset_folder(task);
 }
 

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "tests/engine/random_models.h"
 #include "tests/engine/reference_cases.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine::test {
 namespace {
@@ -355,7 +356,7 @@ TEST_F(Damaged, DigestSeesNamesShapesAndBytes) {
 
 TEST(Inspect, SampleCheckpoint) {
   ASSAY_NEED_SHARED("sample/checkpoints");
-  const fs::path samples = fs::path(ASSAY_SHARED_DIR) / "sample/checkpoints";
+  const fs::path samples = test_paths::shared() / "sample/checkpoints";
   const CheckpointInfo info = inspect_checkpoint(samples / "base-step-001201/");
   EXPECT_TRUE(info.supported);
   EXPECT_TRUE(info.problems.empty()) << info.problems[0];

@@ -7,11 +7,12 @@
 #include "base/file.h"
 #include "engine/checkpoint/rope.h"
 #include "tests/engine/reference_cases.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine::test {
 namespace {
 
-const std::filesystem::path kConfigs = std::filesystem::path(ASSAY_SHARED_DIR) / "model-configs";
+const std::filesystem::path kConfigs = test_paths::shared() / "model-configs";
 
 struct Published {
   const char* file;

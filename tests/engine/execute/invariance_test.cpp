@@ -21,11 +21,13 @@
 #include "engine/ops/ops.h"
 #include "engine/reference/model.h"
 #include "tests/engine/random_models.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine {
 namespace {
 
-using LoadTotals = std::map<std::pair<int, int>, std::pair<std::vector<uint64_t>, std::vector<double>>>;
+using LoadTotals =
+    std::map<std::pair<int, int>, std::pair<std::vector<uint64_t>, std::vector<double>>>;
 
 // Adds what is reported up to a commit; what is not committed is lost, as for the harness.
 template <class Base, class Result>
@@ -110,11 +112,14 @@ struct Material {
 Material random_material(uint64_t seed, int64_t vocabulary) {
   Random random(seed);
   Material m;
-  const auto token = [&] { return static_cast<TokenId>(random.below(static_cast<uint64_t>(vocabulary))); };
+  const auto token = [&] {
+    return static_cast<TokenId>(random.below(static_cast<uint64_t>(vocabulary)));
+  };
   std::vector<TokenId> shots;
   for (int i = 0; i < 37; ++i) shots.push_back(token());
   for (int document = 0; document < 6; ++document) {
-    std::vector<TokenId> context(shots.begin(), shots.begin() + static_cast<ptrdiff_t>(random.below(shots.size())) + 1);
+    std::vector<TokenId> context(
+        shots.begin(), shots.begin() + static_cast<ptrdiff_t>(random.below(shots.size())) + 1);
     const size_t more = random.below(30);
     for (size_t i = 0; i < more; ++i) context.push_back(token());
     const size_t first = 1 + random.below(6);
@@ -150,8 +155,8 @@ Scores score(Bench& bench, std::span<const ScoreRequest> requests, const PlanLim
   run_score(bench.runner, requests, limits, true, sink, bench.statistics);
   return sink;
 }
-Texts generate(Bench& bench, std::span<const GenerateRequest> requests, const GenerateLimits& limits,
-               bool speculate = false) {
+Texts generate(Bench& bench, std::span<const GenerateRequest> requests,
+               const GenerateLimits& limits, bool speculate = false) {
   Texts sink(requests.size());
   run_generate(bench.runner, nullptr, requests, limits, true, speculate, sink, bench.statistics);
   return sink;
@@ -268,7 +273,8 @@ TEST_P(Invariance, AgreesWithTheNaivePath) {
   for (size_t i = 0; i < material_.scores.size(); ++i) {
     std::vector<TokenId> tokens = material_.contexts[i];
     const size_t context = tokens.size();
-    tokens.insert(tokens.end(), material_.continuations[i].begin(), material_.continuations[i].end());
+    tokens.insert(tokens.end(), material_.continuations[i].begin(),
+                  material_.continuations[i].end());
     const reference::Output output = naive.forward(tokens);
     for (size_t k = 0; context + k < tokens.size(); ++k) {
       const double expected =
@@ -315,7 +321,8 @@ TEST_P(Invariance, Implementations) {
       for (size_t i = 0; i < requests.size(); ++i) {
         expect_same(passes.results[i], trie.results[i]);
         // Flat: nothing before it, nothing shared.
-        if (i % 3 == 0) expect_same(score(bench, {&requests[i], 1}, {}).results[0], trie.results[i]);
+        if (i % 3 == 0)
+          expect_same(score(bench, {&requests[i], 1}, {}).results[0], trie.results[i]);
       }
       const Texts batch = generate(bench, material_.prompts, {4096, 4096, 64});
       for (size_t i = 0; i < material_.prompts.size(); i += 2) {
@@ -330,10 +337,11 @@ TEST_P(Invariance, Implementations) {
         const Apart apart(profiles[a].second, profiles[b].second);
         // Sums in another order differ in their last bits: fp32 by the bar of the reference models.
         // Where operands are rounded, a last bit now and then flips a rounding (bf16: 2^-9 of a
-        // value), and w8a8 is not smooth at all; the bars are those of the reference's README, where
-        // two implementations of bf16 differ by 0.06 in the mean and w8a8 variants by 0.16. A router
-        // whose margin is below the last bits chooses other experts (one model in some tens), which
-        // nothing bounds; such a position leaves most others alone, and the median with them.
+        // value), and w8a8 is not smooth at all; the bars are those of the reference's README,
+        // where two implementations of bf16 differ by 0.06 in the mean and w8a8 variants by 0.16. A
+        // router whose margin is below the last bits chooses other experts (one model in some
+        // tens), which nothing bounds; such a position leaves most others alone, and the median
+        // with them.
         const double bar = mode == Numerics::fp32 ? 2e-4 : mode == Numerics::fp8 ? 0.3 : 0.06;
         EXPECT_LE(apart.median, bar) << "largest " << apart.largest;
       }
@@ -382,7 +390,8 @@ TEST(LongContext, SixteenThousandTokensCutDifferently) {
   Random random(1);
   std::vector<TokenId> text;
   for (int i = 0; i < 16384; ++i) {
-    text.push_back(static_cast<TokenId>(random.below(static_cast<uint64_t>(checkpoint.config().vocabulary))));
+    text.push_back(
+        static_cast<TokenId>(random.below(static_cast<uint64_t>(checkpoint.config().vocabulary))));
   }
   const TokenSpan tokens(text);
   const ScoreRequest request[] = {{tokens.first(1), tokens.subspan(1)}};
@@ -397,7 +406,7 @@ TEST(Memory, BudgetDecidesAboutStreaming) {
   const Material material = random_material(3, 10);
   EngineOptions options;
   // Large enough for its weights to matter beside the workspace.
-  options.model = ASSAY_SOURCE_DIR "/sample/checkpoints/base-step-000040";
+  options.model = test_paths::source() / "sample/checkpoints/base-step-000040";
   options.require_tokenizer = false;
   options.threads = 2;
   options.pass_tokens = 64;
@@ -457,7 +466,8 @@ TEST(Requests, BadOnesAreNamed) {
   const auto engine = open_engine(options);
   const auto vocabulary = static_cast<TokenId>(engine->capabilities().vocabulary_size);
   const std::vector<TokenId> good{1, 2}, outside{1, vocabulary}, negative{-1}, none;
-  const std::vector<TokenId> longer(static_cast<size_t>(engine->capabilities().context_length) + 1, 1);
+  const std::vector<TokenId> longer(static_cast<size_t>(engine->capabilities().context_length) + 1,
+                                    1);
   const auto refuse = [&](TokenSpan context, TokenSpan continuation, const char* word) {
     const ScoreRequest requests[] = {{good, good}, {context, continuation}};
     Scores sink(2);
@@ -478,7 +488,8 @@ TEST(Requests, BadOnesAreNamed) {
   refuse(good, none, "empty continuation");
   refuse(longer, good, "context");
   // The last token is only predicted: it may lie one behind the context.
-  const ScoreRequest fits[] = {{TokenSpan(longer).first(longer.size() - 1), TokenSpan(good).first(1)}};
+  const ScoreRequest fits[] = {
+      {TokenSpan(longer).first(longer.size() - 1), TokenSpan(good).first(1)}};
   Scores sink(1);
   engine->score(fits, sink);
   EXPECT_TRUE(sink.done[0]);
@@ -500,7 +511,8 @@ TEST(Overflow, IsRefusedByEveryImplementation) {
     model.storage = DType::f32;
     model.shards = 1;
     const size_t tied = model.config_json.find("\"tie_word_embeddings\": true");
-    if (tied != std::string::npos) model.config_json.replace(tied, 27, "\"tie_word_embeddings\": false");
+    if (tied != std::string::npos)
+      model.config_json.replace(tied, 27, "\"tie_word_embeddings\": false");
     test::write_checkpoint(directory.path(), model);
     {
       const Checkpoint checkpoint = Checkpoint::open(directory.path());

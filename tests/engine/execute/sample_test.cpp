@@ -7,13 +7,13 @@
 
 #include "base/error.h"
 #include "engine/engine.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kCheckpoint =
-    fs::path(ASSAY_SHARED_DIR) / "sample" / "checkpoints" / "base-step-001201";
+const fs::path kCheckpoint = test_paths::shared() / "sample" / "checkpoints" / "base-step-001201";
 
 struct Texts final : GenerateSink {
   explicit Texts(size_t n) : results(n) {}
@@ -30,7 +30,8 @@ class SampleCheckpoint : public testing::Test {
     if (!fs::exists(kCheckpoint)) GTEST_SKIP() << "MISSING TEST MATERIAL: " << kCheckpoint;
     options_.model = kCheckpoint;
   }
-  std::vector<GenerateResult> generate(Engine& engine, const std::vector<GenerateRequest>& requests) {
+  std::vector<GenerateResult> generate(Engine& engine,
+                                       const std::vector<GenerateRequest>& requests) {
     Texts sink(requests.size());
     engine.generate(requests, sink);
     return std::move(sink.results);
@@ -38,7 +39,8 @@ class SampleCheckpoint : public testing::Test {
   EngineOptions options_;
 };
 
-const char* const kPrompts[] = {"def ", "The ", "Question: ", "Once upon a time", "1 + 1 = ", "In the"};
+const char* const kPrompts[] = {"def ",     "The ",  "Question: ", "Once upon a time",
+                                "1 + 1 = ", "In the"};
 
 // The trained MTP layer guesses right most of the time (93.5 % on text like its training data); a
 // wrong order of its inputs or a wrong hidden state would hardly ever.
@@ -69,7 +71,8 @@ TEST_F(SampleCheckpoint, DraftsAreMostlyAcceptedAndChangeNothing) {
   }
   const EngineStatistics statistics = drafting->statistics();
   EXPECT_GT(statistics.drafted, 50u);
-  EXPECT_GT(static_cast<double>(statistics.accepted), 0.6 * static_cast<double>(statistics.drafted));
+  EXPECT_GT(static_cast<double>(statistics.accepted),
+            0.6 * static_cast<double>(statistics.drafted));
   RecordProperty("acceptance", std::to_string(static_cast<double>(statistics.accepted) /
                                               static_cast<double>(statistics.drafted)));
 }
@@ -149,8 +152,8 @@ TEST_F(SampleCheckpoint, EndsAtTheEndOfText) {
   EXPECT_GT(ended, 0);
 }
 
-// A prompt cut inside a word: the text continues the prompt's bytes, and the first token is the most
-// likely one of those that begin with the bytes taken from the prompt, or begin them.
+// A prompt cut inside a word: the text continues the prompt's bytes, and the first token is the
+// most likely one of those that begin with the bytes taken from the prompt, or begin them.
 TEST_F(SampleCheckpoint, HealsTheEndOfAPrompt) {
   const auto engine = open_engine(options_);
   options_.speculate_mtp = true;
@@ -184,7 +187,8 @@ TEST_F(SampleCheckpoint, HealsTheEndOfAPrompt) {
     for (size_t id = 0; id < all.size(); ++id) {
       if (static_cast<int64_t>(id) >= tokenizer.size()) continue;
       const std::string_view b = tokenizer.token_bytes(all[id]);
-      const bool fits = b.starts_with(healed.bytes) || std::string_view(healed.bytes).starts_with(b);
+      const bool fits =
+          b.starts_with(healed.bytes) || std::string_view(healed.bytes).starts_with(b);
       if (b.empty() || tokenizer.is_special(all[id]) || !fits) continue;
       if (!best || sink.logprob[id] > sink.logprob[*best]) best = id;
     }

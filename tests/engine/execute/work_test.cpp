@@ -7,6 +7,7 @@
 #include "engine/checkpoint/config.h"
 #include "engine/execute/work.h"
 #include "engine/measure.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 ModelShape shape(const std::string& name) {
-  const fs::path path = fs::path(ASSAY_SOURCE_DIR) / "harness/shapes" / (name + ".json");
+  const fs::path path = test_paths::source() / "harness/shapes" / (name + ".json");
   return {read_file(path), name, {}};
 }
 ModelConfig config_of_shape(const std::string& name) {
@@ -37,7 +38,7 @@ TEST(Work, MatchesPublishedParameterCounts) {
   EXPECT_NEAR(moe.row + moe.scored, 2 * 275e6, 2 * 1e6);
   EXPECT_EQ(moe.pair, 12 * 8 * 2.0 * (192 + 128));
   EXPECT_EQ(work_rates(v3, model::Form::absorbed).pair, 12 * 8 * 2.0 * (576 + 512));
-  EXPECT_EQ(causal_pairs(0, 3), 6);   // 1 + 2 + 3
+  EXPECT_EQ(causal_pairs(0, 3), 6);    // 1 + 2 + 3
   EXPECT_EQ(causal_pairs(10, 2), 23);  // 11 + 12
 }
 
@@ -69,7 +70,8 @@ TEST(RandomEngine, ComputesLikeAnyOther) {
     EXPECT_TRUE(std::isfinite(first.values[0]) && first.values[0] < 0);
     EXPECT_EQ(first.values, second.values);
     const json::Document document = json::Document::parse(config, "small");
-    const WorkRates rates = work_rates(parse_config(document.root(), "small"), model::Form::expanded);
+    const WorkRates rates =
+        work_rates(parse_config(document.root(), "small"), model::Form::expanded);
     EXPECT_EQ(a->statistics().flops, rates.of(8, causal_pairs(0, 8), 1));
     EXPECT_GT(a->statistics().bytes_read, 0);
   }

@@ -8,12 +8,13 @@
 
 #include "base/json.h"
 #include "engine/engine.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kReference = fs::path(ASSAY_SHARED_DIR) / "reference";
+const fs::path kReference = test_paths::shared() / "reference";
 
 struct Collector final : ScoreSink {
   std::vector<ScoreResult> results;
@@ -35,7 +36,8 @@ std::vector<Case> cases() {
   const auto index = json::Document::load(kReference / "expected/index.json");
   index.root().for_each_element([&](json::Value entry) {
     entry.at("references").for_each_member([&](std::string_view, json::Value file) {
-      out.push_back({std::string(entry.at("name").string()), std::string(entry.at("model").string()),
+      out.push_back({std::string(entry.at("name").string()),
+                     std::string(entry.at("model").string()),
                      std::string(entry.at("config").string()), std::string(file.string())});
     });
   });
@@ -63,13 +65,11 @@ std::vector<Sequence> load_sequences(json::Value root) {
   root.at("sequences").for_each_element([&](json::Value s) {
     Sequence q;
     q.id = s.at("id").string();
-    s.at("tokens").for_each_element([&](json::Value v) {
-      q.tokens.push_back(static_cast<TokenId>(v.integer()));
-    });
+    s.at("tokens").for_each_element(
+        [&](json::Value v) { q.tokens.push_back(static_cast<TokenId>(v.integer())); });
     s.at("next_logprob").for_each_element([&](json::Value v) { q.next.push_back(v.number()); });
-    s.at("argmax").for_each_element([&](json::Value v) {
-      q.argmax.push_back(static_cast<TokenId>(v.integer()));
-    });
+    s.at("argmax").for_each_element(
+        [&](json::Value v) { q.argmax.push_back(static_cast<TokenId>(v.integer())); });
     s.at("argmax_margin").for_each_element([&](json::Value v) {
       q.argmax_margin.push_back(v.number());
     });
@@ -82,8 +82,8 @@ std::vector<Sequence> load_sequences(json::Value root) {
 // is the engine's arg-max too. One call: every prefix of every sequence with its arg-max as the
 // continuation, so that the forest has much to share.
 struct Scored {
-  std::vector<double> next;          // n - 1
-  std::vector<bool> argmax_agrees;   // n
+  std::vector<double> next;         // n - 1
+  std::vector<bool> argmax_agrees;  // n
 };
 
 // Sequences longer than the context are cut to it: positions do not see what follows them.
@@ -126,7 +126,8 @@ class ReferenceModels : public testing::TestWithParam<Case> {};
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ReferenceModels);
 
 TEST(ReferenceModels, SharedMaterialIsThere) {
-  if (cases().empty()) GTEST_SKIP() << kReference << " is missing: the reference models are not checked";
+  if (cases().empty())
+    GTEST_SKIP() << kReference << " is missing: the reference models are not checked";
 }
 
 TEST_P(ReferenceModels, Fp32) {
@@ -214,9 +215,10 @@ TEST_P(ReferenceModels, GreedyFp32) {
       EXPECT_EQ(result.finish, FinishReason::length);
       for (size_t k = 0; k < 16; ++k) {
         if (greedy.at("margin")[k].number() < 5e-4) break;
-        ASSERT_EQ(result.tokens[k], greedy.at("tokens")[k].integer()) << sequences[s].id << " step " << k;
-        EXPECT_NEAR(static_cast<double>(result.token_logprobs[k]),
-                    greedy.at("logprob")[k].number(), 2e-4);
+        ASSERT_EQ(result.tokens[k], greedy.at("tokens")[k].integer())
+            << sequences[s].id << " step " << k;
+        EXPECT_NEAR(static_cast<double>(result.token_logprobs[k]), greedy.at("logprob")[k].number(),
+                    2e-4);
         ++compared;
       }
     }

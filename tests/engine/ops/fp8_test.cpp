@@ -8,11 +8,12 @@
 #include "engine/ops/cpu/rowwise.h"
 #include "tests/engine/ops/emulated_avx512.h"
 #include "tests/engine/ops/fixture.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine::ops {
 namespace {
 
-const std::string kReference = std::string(ASSAY_SHARED_DIR) + "/reference";
+const std::string kReference = test_paths::shared().string() + "/reference";
 
 std::vector<const KernelTable*> tables() {
   std::vector<const KernelTable*> out = {&portable_kernels(), &emulated_avx512_kernels()};
@@ -60,7 +61,8 @@ TEST(Fp8, ActivationsAsTheReference) {
         EXPECT_EQ(packed.scale, scale) << table->name << " case " << cases;
         for (size_t i = 0; i < x.size(); ++i) {
           const auto byte = static_cast<uint8_t>(want.at("bytes")[i].integer());
-          ASSERT_EQ(packed.value[i], e4m3_to_float(byte)) << table->name << " " << cases << ", " << i;
+          ASSERT_EQ(packed.value[i], e4m3_to_float(byte))
+              << table->name << " " << cases << ", " << i;
         }
       }
     }
@@ -78,7 +80,8 @@ TEST(Fp8, RoundingIsExhaustive) {
       const Packed packed = pack(*table, x, false);
       ASSERT_EQ(packed.scale, 1.0f);
       for (size_t i = 0; i < x.size(); ++i) {
-        ASSERT_EQ(packed.value[i], e4m3_to_float(float_to_e4m3(x[i]))) << table->name << " " << x[i];
+        ASSERT_EQ(packed.value[i], e4m3_to_float(float_to_e4m3(x[i])))
+            << table->name << " " << x[i];
       }
       x.resize(1);
     };
@@ -127,8 +130,7 @@ TEST_P(LinearReferenceTest, W8a8LinearsAsTheReference) {
       header.root().for_each_member([&](std::string_view name, json::Value tensor) {
         if (name == "__metadata__") return;
         Raw r;
-        tensor.at("shape").for_each_element(
-            [&](json::Value v) { r.shape.push_back(v.integer()); });
+        tensor.at("shape").for_each_element([&](json::Value v) { r.shape.push_back(v.integer()); });
         r.data = file.bytes().data() + 8 + length + tensor.at("data_offsets")[0].integer();
         raw[std::string(name)] = r;
       });
@@ -167,7 +169,8 @@ TEST_P(LinearReferenceTest, W8a8LinearsAsTheReference) {
         for (int64_t i = 0; i < rows; ++i) {
           for (int64_t begin = 0, b = 0; begin < in; begin += 128, ++b) {
             const int64_t n = std::min<int64_t>(128, in - begin);
-            const std::vector<float> part(x.begin() + i * in + begin, x.begin() + i * in + begin + n);
+            const std::vector<float> part(x.begin() + i * in + begin,
+                                          x.begin() + i * in + begin + n);
             const Packed packed = pack(*table, part, ue8m0);
             ASSERT_EQ(packed.scale, xs[i * ((in + 127) / 128) + b]) << name;
             for (int64_t k = 0; k < n; ++k) {

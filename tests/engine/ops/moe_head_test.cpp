@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "tests/engine/ops/fixture.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine::ops {
 namespace {
@@ -145,10 +146,13 @@ TEST_P(MoeTest, HeadScoresTargets) {
         const float* z = logits.row(r);
         const auto top = std::max_element(z, z + vocabulary) - z;
         double sum = 0;
-        for (int64_t v = 0; v < vocabulary; ++v) sum += std::exp(static_cast<double>(z[v]) - z[top]);
+        for (int64_t v = 0; v < vocabulary; ++v)
+          sum += std::exp(static_cast<double>(z[v]) - z[top]);
         const double log_sum = z[top] + std::log(sum);
-        // Two units of each exponential and the rounding of the sum, relative to a sum >= its terms.
-        const double bound = (vocabulary + 16) * std::exp2(-23) + std::exp2(-22) * std::fabs(log_sum);
+        // Two units of each exponential and the rounding of the sum, relative to a sum >= its
+        // terms.
+        const double bound =
+            (vocabulary + 16) * std::exp2(-23) + std::exp2(-22) * std::fabs(log_sum);
         EXPECT_EQ(best[r], top);
         EXPECT_NEAR(best_logprob[r], z[top] - log_sum, bound);
         for (int32_t t = first[r]; t < first[r + 1]; ++t) {
@@ -189,7 +193,7 @@ TEST_P(MoeTest, HeadTiesGoToTheLowestToken) {
 }
 
 TEST_P(MoeTest, RoutesAsTheReference) {
-  const std::string file = std::string(ASSAY_SHARED_DIR) + "/reference/units/router.json";
+  const std::string file = test_paths::shared().string() + "/reference/units/router.json";
   if (!std::filesystem::exists(file)) GTEST_SKIP() << "missing " << file;
   const auto ops = backend(Numerics::bf16);
   const auto document = json::Document::load(file);

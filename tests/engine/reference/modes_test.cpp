@@ -10,6 +10,7 @@
 #include "engine/reference/linear.h"
 #include "engine/reference/model.h"
 #include "tests/engine/reference_cases.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine::test {
 namespace {
@@ -268,8 +269,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, MtpLayer, ::testing::Values("dsv3-bf16", "dsv3-f
 
 TEST(Trained, Stories260kWritesItsStory) {
   ASSAY_NEED_SHARED("weights/stories260k-hf");
-  const std::filesystem::path folder =
-      std::filesystem::path(ASSAY_SHARED_DIR) / "weights/stories260k-hf";
+  const std::filesystem::path folder = test_paths::shared() / "weights/stories260k-hf";
   const Checkpoint checkpoint = Checkpoint::open(folder);
   EXPECT_EQ(numerics_of_weights(checkpoint.tensors()), Numerics::fp32);
   const Workers workers;

@@ -9,12 +9,11 @@
 #include <string>
 
 #include "engine/text/tokenizer.h"
+#include "tests/support/paths.h"
 
 namespace assay::engine {
 
-inline std::filesystem::path shared_tokenizers() {
-  return std::filesystem::path(ASSAY_SHARED_DIR) / "tokenizers";
-}
+inline std::filesystem::path shared_tokenizers() { return test_paths::shared() / "tokenizers"; }
 
 // By folder name ("deepseek-v3"). The folders' own names for tokenizer_config.json differ, so only
 // tokenizer.json takes part unless the folder has the official name.
