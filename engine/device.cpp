@@ -49,7 +49,12 @@ std::unique_ptr<ops::Backend> open_backend(const EngineOptions& options,
       resolve_numerics(options.numerics, numerics_of_weights(checkpoint.tensors()));
   const bool ue8m0 = checkpoint.config().ue8m0_scales;
   if (options.device.kind == DeviceKind::cuda) {
-    return ops::make_cuda_backend(options.device.index, numerics, workers, ue8m0, preparing);
+    if (options.kernels != Kernels::automatic && options.kernels != Kernels::portable) {
+      throw_usage("kernels " + std::string(kernels_name(options.kernels)) + " are a processor's",
+                  "auto or portable with --device cuda");
+    }
+    return ops::make_cuda_backend(options.device.index, numerics, workers, ue8m0, preparing,
+                                  options.kernels == Kernels::automatic);
   }
   return ops::make_cpu_backend(options.kernels, numerics, workers, ue8m0);
 }

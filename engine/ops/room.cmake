@@ -21,6 +21,13 @@ if(ASSAY_CUDA)
   target_include_directories(assay_engine_cuda PRIVATE ${PROJECT_SOURCE_DIR})
   set_target_properties(assay_engine_cuda PROPERTIES CUDA_ARCHITECTURES "80;90a" CUDA_STANDARD 20
                         CUDA_STANDARD_REQUIRED ON)
+  # The tuned kernels use instructions that only sm_90a has.
+  add_library(assay_engine_hopper OBJECT ops/cuda/hopper/hopper.cu)
+  target_include_directories(assay_engine_hopper PRIVATE ${PROJECT_SOURCE_DIR})
+  set_target_properties(assay_engine_hopper PROPERTIES CUDA_ARCHITECTURES "90a" CUDA_STANDARD 20
+                        CUDA_STANDARD_REQUIRED ON)
+  target_compile_options(assay_engine_hopper PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false>)
+  target_sources(assay_engine PRIVATE $<TARGET_OBJECTS:assay_engine_hopper>)
   # The same source must give the same bits: no contraction that the source did not ask for.
   target_compile_options(assay_engine_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false>)
   set_source_files_properties(ops/cuda/no_cuda.cpp PROPERTIES HEADER_FILE_ONLY TRUE)

@@ -1,11 +1,12 @@
 // The CUDA backend: host side of every op, over a Queue.
 //
-// Included after a Queue: queue.h (nvcc) or the emulation's (tests). All launches, copies and sorts go
-// to one stream in the order of the calls; nothing waits but what returns results to the host.
+// Included after a Queue: queue.h (nvcc) or the emulation's (tests). All launches, copies and sorts
+// go to one stream in the order of the calls; nothing waits but what returns results to the host.
 //
 // Numerics modes as on the CPU (docs/numerics.md). Products of bf16 and FP8 modes run on tensor
 // cores in bf16 (an e4m3 value is exact in bf16), fp32 and router weights on fp32 units; attention,
-// norms and softmax are fp32.
+// norms and softmax are fp32. Where the queue is tuned() (sm_90a), products of bf16 by bf16 and
+// e4m3 by e4m3 are hopper/product.h's instead.
 #pragma once
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include "engine/ops/cuda/attention.h"
 #include "engine/ops/cuda/experts.h"
 #include "engine/ops/cuda/head.h"
+#include "engine/ops/cuda/hopper/product.h"
 #include "engine/ops/cuda/packing.h"
 #include "engine/ops/cuda/product.h"
 #include "engine/ops/cuda/rowwise.h"
@@ -72,6 +74,7 @@ class DeviceArray {
 struct DevicePart {
   HostPart shape;  // without its bytes
   DeviceArray weights, scale;
+  TensorMap map{};  // of the weights, where tuned
 
   Weight weight() const {
     return {weights.data(), reinterpret_cast<const float*>(scale.data())};
@@ -268,6 +271,10 @@ class DeviceBackend final : public Backend {
       matrix->k = host.k;
       matrix->n += host.gate_up ? 2 * host.outputs : host.outputs;
       part.shape = std::move(host);
+      if (tuned(part.shape)) {
+        part.map = queue_->make_map(part.weights.data(), part.shape.rows, part.shape.padded_k,
+                                    part.shape.quantised);
+      }
       matrix->parts.push_back(std::move(part));
     }
     return matrix;
@@ -289,6 +296,7 @@ class DeviceBackend final : public Backend {
     Packed a;
     int64_t batch = 1;
     const Weight* weights = nullptr;
+    std::vector<TensorMap> maps;  // of `weights`, where tuned
     const RowTile* tiles = nullptr;
     const int32_t* tile_count = nullptr;
     int64_t most_tiles = 0, tile_rows = 0;
@@ -300,7 +308,12 @@ class DeviceBackend final : public Backend {
   void multiply(const Launch& launch) const;
   template <class Tile, bool kE4m3>
   void multiply_tiles(const Launch& launch, const ProductArgs& args) const;
-  static int64_t tile_rows(const HostPart& shape, int64_t rows) {
+  void multiply_tuned(const Launch& launch, const ProductArgs& args) const;
+  bool tuned(const HostPart& shape) const {
+    return queue_->tuned() && (shape.storage == DeviceStorage::bf16 || shape.quantised);
+  }
+  int64_t tile_rows(const HostPart& shape, int64_t rows) const {
+    if (tuned(shape)) return hopper::kTileRows;
     if (shape.storage == DeviceStorage::f32) return kFp32Tile;
     return rows <= kSmallRows ? SmallTile::kTileRows : LargeTile::kTileRows;
   }

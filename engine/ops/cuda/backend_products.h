@@ -17,9 +17,13 @@ inline DeviceBackend::Packed DeviceBackend::pack(const HostPart& shape, Operand 
   args.padded_k = static_cast<int>(shape.padded_k);
   args.ue8m0 = ue8m0_;
   const int64_t elements = heads * packed.batch_stride;
+  const bool quantised = kind == Operand::e4m3;
+  if (quantised && queue_->tuned()) kind = Operand::e4m3_bytes;
   args.out = kind == Operand::f32 ? static_cast<void*>(operand_.ensure<float>(*queue_, elements))
-                                  : operand_.ensure<uint16_t>(*queue_, elements);
-  if (kind == Operand::e4m3) {
+             : kind == Operand::e4m3_bytes
+                 ? operand_.ensure<uint8_t>(*queue_, elements)
+                 : static_cast<void*>(operand_.ensure<uint16_t>(*queue_, elements));
+  if (quantised) {
     args.scale = operand_scale_.ensure<float>(
         *queue_, heads * shape.blocks() * layout::activation_scale_stride(count));
   }
@@ -27,7 +31,8 @@ inline DeviceBackend::Packed DeviceBackend::pack(const HostPart& shape, Operand 
   packed.scale = args.scale;
   const auto kernel = kind == Operand::f32    ? operand_kernel<Operand::f32>
                       : kind == Operand::bf16 ? operand_kernel<Operand::bf16>
-                                              : operand_kernel<Operand::e4m3>;
+                      : kind == Operand::e4m3 ? operand_kernel<Operand::e4m3>
+                                              : operand_kernel<Operand::e4m3_bytes>;
   queue_->launch(kernel, dim3(narrow(count), narrow(heads)), kRowThreads, 0, args);
   return packed;
 }
@@ -69,6 +74,7 @@ inline void DeviceBackend::multiply(const Launch& launch) const {
     args.outputs = static_cast<int>(launch.columns);
     args.weight_rows = static_cast<int>(layout::round_up(launch.columns, layout::kGranule));
   }
+  if (tuned(shape)) return multiply_tuned(launch, args);
   const int64_t rows = launch.tile_rows > 0 ? launch.tile_rows : tile_rows(shape, launch.a.rows);
   if (shape.storage == DeviceStorage::f32) {
     const int64_t down =
@@ -84,6 +90,29 @@ inline void DeviceBackend::multiply(const Launch& launch) const {
     rows == SmallTile::kTileRows ? multiply_tiles<SmallTile, true>(launch, args)
                                  : multiply_tiles<LargeTile, true>(launch, args);
   }
+}
+
+inline void DeviceBackend::multiply_tuned(const Launch& launch, const ProductArgs& args) const {
+  const HostPart& shape = launch.part->shape;
+  TunedArgs tuned{};
+  tuned.product = args;
+  std::vector<TensorMap> maps;
+  maps.push_back(
+      queue_->make_map(args.a, launch.batch * args.rows, shape.padded_k, shape.quantised));
+  if (args.weights == nullptr) {
+    maps.push_back(
+        queue_->make_map(args.weight.data, args.weight_rows, shape.padded_k, shape.quantised));
+  } else {
+    maps.insert(maps.end(), launch.maps.begin(), launch.maps.end());
+  }
+  tuned.maps = queue_->stage(maps.data(), maps.size());
+  tuned.row_tiles = static_cast<int>(layout::divide_up(args.rows, hopper::kTileRows));
+  tuned.column_tiles = static_cast<int>(layout::divide_up(args.weight_rows, hopper::kTileColumns));
+  tuned.batch = static_cast<int>(launch.batch);
+  const int64_t rows = launch.tiles != nullptr ? launch.most_tiles : tuned.row_tiles;
+  const int64_t tiles = rows * tuned.column_tiles * launch.batch;
+  queue_->launch_tuned(tuned, shape.quantised, shape.gate_up,
+                       narrow(std::min<int64_t>(tiles, queue_->multiprocessors())));
 }
 
 inline void DeviceBackend::linear(const Matrix& weight, ConstRows x, const float* bias, Rows out) const {
@@ -119,11 +148,13 @@ inline void DeviceBackend::linear_heads(std::span<const std::unique_ptr<Matrix>>
                                         int64_t x_head_stride, Rows out, int64_t out_head_stride) const {
   if (x.rows == 0 || per_head.empty()) return;
   std::vector<Weight> weights;
+  std::vector<TensorMap> maps;
   for (const auto& matrix : per_head) {
     const DeviceMatrix& w = on_device(*matrix);
     require(w.parts.size() == 1 && w.k == per_head[0]->k && w.n == per_head[0]->n,
             "linear_heads: matrices of different shape");
     weights.push_back(w.parts[0].weight());
+    maps.push_back(w.parts[0].map);
   }
   const DevicePart& part = on_device(*per_head[0]).parts[0];
   const auto heads = static_cast<int64_t>(per_head.size());
@@ -132,6 +163,7 @@ inline void DeviceBackend::linear_heads(std::span<const std::unique_ptr<Matrix>>
   launch.a = pack(part.shape, part.operand(), x, nullptr, x.rows, heads, x_head_stride);
   launch.batch = heads;
   launch.weights = queue_->stage(weights.data(), weights.size());
+  launch.maps = std::move(maps);
   launch.out = out.data;
   launch.out_stride = out.stride;
   launch.out_batch = out_head_stride;
@@ -263,6 +295,7 @@ inline void DeviceBackend::experts(std::span<const ExpertWeights> experts, int t
 
   const DevicePart *up = nullptr, *down = nullptr;  // any expert's: all have the same shape
   std::vector<Weight> up_weights(experts.size()), down_weights(experts.size());
+  std::vector<TensorMap> up_maps(experts.size()), down_maps(experts.size());
   for (size_t e = 0; e < experts.size(); ++e) {
     if (experts[e].gate_up == nullptr) continue;
     const DeviceMatrix &g = on_device(*experts[e].gate_up), &d = on_device(*experts[e].down);
@@ -276,6 +309,8 @@ inline void DeviceBackend::experts(std::span<const ExpertWeights> experts, int t
             "experts: shapes");
     up_weights[e] = g.parts[0].weight();
     down_weights[e] = d.parts[0].weight();
+    up_maps[e] = g.parts[0].map;
+    down_maps[e] = d.parts[0].map;
   }
   require(up != nullptr, "experts: none");
 
@@ -306,13 +341,15 @@ inline void DeviceBackend::experts(std::span<const ExpertWeights> experts, int t
     queue_->launch(tile_plan_kernel, dim3(1), kPlanThreads, static_cast<size_t>(count + 1) * 4, a);
     return a;
   };
-  const auto grouped = [&](const DevicePart& part, const std::vector<Weight>& weights, Packed a,
-                           int64_t tile, const TilePlanArgs& tiles, float* to, int64_t stride) {
+  const auto grouped = [&](const DevicePart& part, const std::vector<Weight>& weights,
+                           const std::vector<TensorMap>& maps, Packed a, int64_t tile,
+                           const TilePlanArgs& tiles, float* to, int64_t stride) {
     Launch launch{};
     launch.part = &part;
     launch.a = a;
     launch.batch = 1;
     launch.weights = queue_->stage(weights.data(), weights.size());
+    if (tuned(part.shape)) launch.maps = maps;
     launch.tiles = tiles.tiles;
     launch.tile_count = tiles.tile_count;
     launch.most_tiles = layout::most_tiles(n, count, tile);
@@ -325,12 +362,13 @@ inline void DeviceBackend::experts(std::span<const ExpertWeights> experts, int t
   const int64_t width = up->shape.outputs;
   float* hidden = expert_hidden_.ensure<float>(*queue_, n * width);
   float* y = expert_out_.ensure<float>(*queue_, n * out.cols);
-  grouped(*up, up_weights, pack(up->shape, up->operand(), x, entry_row, n), rows, tiles, hidden, width);
+  grouped(*up, up_weights, up_maps, pack(up->shape, up->operand(), x, entry_row, n), rows, tiles,
+          hidden, width);
   const int64_t down_rows = tile_rows(down->shape, layout::divide_up(n, count));
   if (down_rows != rows) tiles = plan(down_rows);
-  grouped(*down, down_weights,
-          pack(down->shape, down->operand(), ConstRows(hidden, n, width, width), nullptr, n), down_rows,
-          tiles, y, out.cols);
+  grouped(*down, down_weights, down_maps,
+          pack(down->shape, down->operand(), ConstRows(hidden, n, width, width), nullptr, n),
+          down_rows, tiles, y, out.cols);
   queue_->launch(combine_kernel, blocks(x.rows), kRowThreads, 0,
                  CombineArgs{y, out.cols, place, weight, top_k, static_cast<int>(out.cols), out.data,
                              out.stride});

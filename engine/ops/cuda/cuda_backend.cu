@@ -69,10 +69,10 @@ CudaDevice usable_cuda_device(int index) {
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
-                                           bool ue8m0_activations, bool preparing) {
+                                           bool ue8m0_activations, bool preparing, bool tuned) {
   usable_cuda_device(device);
-  return std::make_unique<cuda::DeviceBackend>(std::make_unique<cuda::Queue>(device, preparing), numerics,
-                                               workers, ue8m0_activations);
+  return std::make_unique<cuda::DeviceBackend>(std::make_unique<cuda::Queue>(device, preparing, tuned),
+                                               numerics, workers, ue8m0_activations);
 }
 
 }  // namespace assay::engine::ops

@@ -33,8 +33,9 @@ CudaSupport cuda_support();
 CudaDevice usable_cuda_device(int index);
 
 // `preparing`: prepares weights for another backend of the same device, on a second thread.
-// Throws resource where the device cannot be used.
+// `tuned`: with the kernels of sm_90a where the device runs them, another profile. Throws resource
+// where the device cannot be used.
 std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
-                                           bool ue8m0_activations, bool preparing);
+                                           bool ue8m0_activations, bool preparing, bool tuned);
 
 }  // namespace assay::engine::ops

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/ops/cuda/hopper/launch.h"
 
 namespace assay::engine::ops::cuda {
 
@@ -51,8 +52,9 @@ inline cudaStream_t computing_stream(int device) {
 
 class Queue {
  public:
-  // `preparing`: a stream of its own, for weights that are prepared while others compute.
-  Queue(int device, bool preparing) : device_(device) {
+  // `preparing`: a stream of its own, for weights that are prepared while others compute. `tuned`:
+  // use the kernels of sm_90a where the device runs them.
+  Queue(int device, bool preparing, bool tuned) : device_(device) {
     use();
     stream_ = computing_ = computing_stream(device);
     if (preparing) {
@@ -62,7 +64,12 @@ class Queue {
     int major = 0, minor = 0;
     check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "device attributes");
     check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "device attributes");
+    check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device),
+          "device attributes");
+    const bool hopper = major == 9 && minor == 0;
+    tuned_ = tuned && hopper;
     name_ = "cuda-sm" + std::to_string(major) + std::to_string(minor);
+    if (hopper && !tuned) name_ += "-portable";
     check(cudaMallocHost(&ring_, kRing), "pinning host memory");
     check(cudaMalloc(&device_ring_, kRing), "reserving device memory");
     for (cudaEvent_t& event : left_) {
@@ -91,6 +98,8 @@ class Queue {
   Queue& operator=(const Queue&) = delete;
 
   std::string name() const { return name_; }
+  bool tuned() const { return tuned_; }
+  int multiprocessors() const { return multiprocessors_; }
 
   // Null where there is none left.
   std::byte* allocate(size_t bytes) {
@@ -194,6 +203,14 @@ class Queue {
     check(cudaGetLastError(), "launching a kernel");
   }
 
+  TensorMap make_map(const void* data, int64_t rows, int64_t padded_k, bool fp8) const {
+    return make_tensor_map(data, rows, padded_k, fp8);
+  }
+  void launch_tuned(const TunedArgs& args, bool fp8, bool swiglu, unsigned blocks) {
+    use();
+    check(launch_tuned_product(args, fp8, swiglu, blocks, stream_), "launching a kernel");
+  }
+
  private:
   static constexpr size_t kSegment = size_t{16} << 20, kSegments = 4, kRing = kSegment * kSegments;
   // An op stages at most three arrays: less than a segment, so that it touches two at most.
@@ -236,6 +253,8 @@ class Queue {
 
   const int device_;
   std::string name_;
+  bool tuned_ = false;
+  int multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr, computing_ = nullptr, own_ = nullptr;
   std::byte *ring_ = nullptr, *device_ring_ = nullptr;
   size_t at_ = 0;

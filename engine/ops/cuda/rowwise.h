@@ -151,8 +151,10 @@ ASSAY_KERNEL copy_kernel(CopyArgs a) {
   for (int64_t c = threadIdx.x; c < a.units; c += kRowThreads) to[c] = from[c];
 }
 
-// --- operands of matrix products --------------------------------------------------------------------
-enum class Operand { f32, bf16, e4m3 };  // e4m3: the quantised value, as bf16 (exact)
+// --- operands of matrix products
+// -------------------------------------------------------------------- e4m3: the quantised value,
+// as bf16 (exact); e4m3_bytes: as it is.
+enum class Operand { f32, bf16, e4m3, e4m3_bytes };
 
 struct OperandArgs {
   const float* x;
@@ -160,7 +162,7 @@ struct OperandArgs {
   const int32_t* rows;  // row of x for each row of the operand; null: row i
   int k, padded_k;
   void* out;            // [heads][rows][padded_k]
-  float* scale;         // e4m3: [heads][padded_k / 128][rows padded to 4]
+  float* scale;         // quantised: [heads][padded_k / 128][rows padded to 4]
   bool ue8m0;
 };
 // Gathers rows and rounds or quantises them, DeepSeek's 1 x 128: one warp a block of 128 columns, four
@@ -176,7 +178,7 @@ ASSAY_KERNEL operand_kernel(OperandArgs a) {
     const int first = block * 128 + lane * 4;
     float v[4];
     for (int i = 0; i < 4; ++i) v[i] = first + i < a.k ? x[first + i] : 0.0f;
-    if (kOperand == Operand::e4m3) {
+    if (kOperand == Operand::e4m3 || kOperand == Operand::e4m3_bytes) {
       float amax = 0;
       for (int i = 0; i < 4; ++i) amax = fmaxf(amax, fabsf(v[i]));
       for (int mask = 16; mask > 0; mask /= 2) {
@@ -194,6 +196,10 @@ ASSAY_KERNEL operand_kernel(OperandArgs a) {
     if (kOperand == Operand::f32) {
       auto* out = static_cast<float*>(a.out) + to + first;
       for (int i = 0; i < 4; ++i) out[i] = v[i];
+    } else if (kOperand == Operand::e4m3_bytes) {
+      uint32_t four = 0;
+      for (int i = 0; i < 4; ++i) four |= e4m3_bits(v[i]) << 8 * i;
+      *reinterpret_cast<uint32_t*>(static_cast<unsigned char*>(a.out) + to + first) = four;
     } else {
       auto* out = reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(a.out) + to + first);
       out[0] = bf16_pair(v[0], v[1]);

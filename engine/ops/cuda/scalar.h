@@ -41,6 +41,14 @@ __device__ inline float round_to_e4m3(float x) {
   return copysignf(rounded > 448.0f ? 448.0f : rounded, x);
 }
 
+// The byte of an e4m3 value: times 2^-120 its exponent and fraction are a float's, subnormals
+// included.
+__device__ inline uint32_t e4m3_bits(float x) {
+  const uint32_t bits = __float_as_uint(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fu;
+  return __float_as_uint(fabsf(x) * 0x1p-120f) >> 20 | (bits >> 24 & 0x80u);
+}
+
 // Scale of a block of activations whose largest magnitude is amax (numerics: FP8).
 __device__ inline float block_scale(float amax, bool ue8m0) {
   const float scale = fmaxf(amax, 1e-4f) / 448.0f;

@@ -15,13 +15,14 @@ std::vector<BackendCase> backend_cases() {
   cases.push_back({"avx512_emulated", Kernels::avx512, &emulated_avx512_kernels()});
 #if defined(__x86_64__)  // what the emulation's fibres are written for
   cases.push_back({"cuda_emulated", Kernels::automatic, nullptr, true});
+  cases.push_back({"cuda_tuned_emulated", Kernels::automatic, nullptr, true, true});
 #endif
   return cases;
 }
 
 std::unique_ptr<Backend> make_backend(const BackendCase& c, Numerics numerics, const Workers& workers,
                                       bool ue8m0) {
-  if (c.cuda) return make_emulated_cuda_backend(numerics, workers, ue8m0, true);
+  if (c.cuda) return make_emulated_cuda_backend(numerics, workers, ue8m0, true, c.tuned);
   if (c.table != nullptr) return make_packed_backend(*c.table, c.kernels, numerics, workers, ue8m0);
   return make_cpu_backend(c.kernels, numerics, workers, ue8m0);
 }

@@ -146,6 +146,7 @@ struct BackendCase {
   Kernels kernels = Kernels::reference;
   const KernelTable* table = nullptr;  // instead of the one that `kernels` names
   bool cuda = false;                   // the CUDA backend over the emulated device
+  bool tuned = false;                  // with the kernels of sm_90a
 };
 inline void PrintTo(const BackendCase& c, std::ostream* os) { *os << c.name; }
 

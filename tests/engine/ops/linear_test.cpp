@@ -77,7 +77,7 @@ TEST_P(LinearTest, StacksTensorsAndAddsBias) {
 double exact_silu(double x) { return x / (1 + std::exp(-x)); }
 
 TEST_P(LinearTest, SwigluMatches) {
-  for (const Numerics numerics : {Numerics::fp32, Numerics::bf16, Numerics::fp8_weights}) {
+  for (const Numerics numerics : {Numerics::fp32, Numerics::bf16, Numerics::fp8_weights, Numerics::fp8}) {
     const auto ops = backend(numerics);
     for (const DType dtype : {DType::bf16, DType::f8_e4m3}) {
       for (const int64_t width : {1, 7, 136, 150}) {

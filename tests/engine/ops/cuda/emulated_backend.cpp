@@ -7,11 +7,12 @@
 namespace assay::engine::ops {
 
 std::unique_ptr<Backend> make_emulated_cuda_backend(Numerics numerics, const Workers& workers,
-                                                    bool ue8m0_activations, bool bounds) {
+                                                    bool ue8m0_activations, bool bounds,
+                                                    bool tuned) {
   using namespace cuda_emulated;
   return std::make_unique<DeviceBackend>(
-      std::make_unique<Queue>(bounds ? Guard::bounds : Guard::host_access), numerics, workers,
-      ue8m0_activations);
+      std::make_unique<Queue>(bounds ? Guard::bounds : Guard::host_access, tuned), numerics,
+      workers, ue8m0_activations);
 }
 
 }  // namespace assay::engine::ops

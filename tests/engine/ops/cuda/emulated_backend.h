@@ -7,9 +7,11 @@
 
 namespace assay::engine::ops {
 
+// `tuned`: with the kernels of sm_90a.
 // `bounds`: device memory is readable by the host, but reads beyond an allocation fault; otherwise
 // host code that touches device memory faults.
 std::unique_ptr<Backend> make_emulated_cuda_backend(Numerics numerics, const Workers& workers,
-                                                    bool ue8m0_activations, bool bounds);
+                                                    bool ue8m0_activations, bool bounds,
+                                                    bool tuned = false);
 
 }  // namespace assay::engine::ops

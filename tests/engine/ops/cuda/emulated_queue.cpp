@@ -51,7 +51,7 @@ Queue::Access::~Access() {
   memory().mutex.unlock();
 }
 
-Queue::Queue(Guard guard) : guard_(guard) {}
+Queue::Queue(Guard guard, bool tuned) : guard_(guard), tuned_(tuned) {}
 Queue::~Queue() {
   for (std::byte* staged : staged_) release(staged);
 }

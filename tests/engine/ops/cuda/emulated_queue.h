@@ -1,7 +1,7 @@
 // The queue of the emulated device: every call has happened when it returns.
 #pragma once
 
-#include "tests/engine/ops/cuda/emulation.h"
+#include "tests/engine/ops/cuda/emulated_hopper.h"
 
 #include <algorithm>
 #include <map>
@@ -10,6 +10,8 @@
 #include <numeric>
 #include <string>
 #include <vector>
+
+#include "engine/ops/cuda/hopper/product.h"
 
 namespace assay::engine::ops::cuda_emulated {
 
@@ -23,10 +25,22 @@ class Arena;
 
 class Queue {
  public:
-  explicit Queue(Guard guard);
+  Queue(Guard guard, bool tuned);
   ~Queue();
 
-  std::string name() const { return "cuda-emulated"; }
+  std::string name() const { return tuned_ ? "cuda-emulated-tuned" : "cuda-emulated"; }
+  bool tuned() const { return tuned_; }
+  int multiprocessors() const { return 3; }  // fewer than tiles, and no divisor of their number
+  TensorMap make_map(const void* data, int64_t rows, int64_t padded_k, bool fp8) const {
+    const int bytes = fp8 ? 1 : 2;
+    return {static_cast<const unsigned char*>(data), rows, padded_k * bytes, bytes};
+  }
+  void launch_tuned(const TunedArgs& args, bool fp8, bool swiglu, unsigned blocks) {
+    const auto kernel =
+        fp8 ? (swiglu ? tuned_product_kernel<true, true> : tuned_product_kernel<true, false>)
+            : (swiglu ? tuned_product_kernel<false, true> : tuned_product_kernel<false, false>);
+    launch(kernel, dim3(blocks), hopper::kThreads, hopper::kSharedBytes, args);
+  }
   std::byte* allocate(size_t bytes);
   void release(std::byte* memory);
   void upload(std::byte* to, const void* from, size_t bytes);
@@ -71,6 +85,7 @@ class Queue {
   const void* stage_bytes(const void* values, size_t bytes);
 
   const Guard guard_;
+  const bool tuned_;
   std::map<std::byte*, std::pair<std::byte*, size_t>> guarded_;  // bounds: memory -> its pages
   std::vector<std::byte*> staged_;                               // the latest, oldest first
   std::vector<std::byte> downloads_[2];

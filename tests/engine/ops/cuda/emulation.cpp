@@ -37,7 +37,7 @@ namespace assay::engine::ops::cuda_emulated {
 
 namespace {
 
-constexpr size_t kStack = 128 << 10;
+constexpr size_t kStack = 128 << 10, kSharedAlignment = 1024;
 
 enum class Wait { none, warp, block, finished };
 
@@ -160,9 +160,13 @@ void run_grid(dim3 grid, unsigned threads, size_t shared_bytes, const std::funct
   while (machine.fibres.size() < threads) machine.fibres.push_back(std::make_unique<Fibre>());
   machine.warps.assign((threads + 31) / 32, {});
   machine.body = &thread;
-  machine.shared.assign(shared_bytes + 128, 0xff);  // NaN, whatever it is read as
+  machine.shared.assign(shared_bytes + kSharedAlignment + 128,
+                        0xff);  // NaN, whatever it is read as
   machine.shared_base = reinterpret_cast<unsigned char*>(
-      (reinterpret_cast<uintptr_t>(machine.shared.data()) + 127) & ~uintptr_t{127});
+      (reinterpret_cast<uintptr_t>(machine.shared.data()) + kSharedAlignment - 1) &
+      ~uintptr_t{kSharedAlignment - 1});
+  // Not more than hardware promises.
+  machine.shared_base += 128;
   blockDim = dim3(threads);
   gridDim = grid;
   // Every other launch in the opposite order: what depends on the order changes its bits.
@@ -177,7 +181,9 @@ void run_grid(dim3 grid, unsigned threads, size_t shared_bytes, const std::funct
 }
 
 unsigned char* shared_memory() { return machine.shared_base; }
+unsigned char* shared_window() { return machine.shared_base - 128; }
 void __syncthreads() { to_scheduler(Wait::block); }
+void yield() { to_scheduler(Wait::none); }
 void __syncwarp() { to_scheduler(Wait::warp); }
 
 const uint64_t* exchange(uint64_t mine) {

@@ -46,9 +46,13 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 void run_grid(dim3 grid, unsigned threads, size_t shared_bytes, const std::function<void()>& thread);
 
 unsigned char* shared_memory();
+// What shared addresses count from; the block's memory begins 128 bytes into it.
+unsigned char* shared_window();
 void __syncthreads();
 void __syncwarp();
-// Every lane's 8 bytes, after all lanes of the warp have given theirs; valid until the next exchange.
+void yield();  // lets the other threads run: in loops that wait for them
+// Every lane's 8 bytes, after all lanes of the warp have given theirs; valid until the next
+// exchange.
 const uint64_t* exchange(uint64_t mine);
 
 template <class T>

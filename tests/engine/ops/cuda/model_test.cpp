@@ -42,8 +42,9 @@ struct Texts final : GenerateSink {
 
 // A checkpoint on the emulated device.
 struct Device {
-  Device(const Checkpoint& checkpoint, Numerics numerics, bool streamed = false)
-      : backend(ops::make_emulated_cuda_backend(numerics, workers, checkpoint.config().ue8m0_scales, false)),
+  Device(const Checkpoint& checkpoint, Numerics numerics, bool streamed = false, bool tuned = false)
+      : backend(ops::make_emulated_cuda_backend(numerics, workers, checkpoint.config().ue8m0_scales,
+                                                false, tuned)),
         preparer(streamed ? ops::make_emulated_cuda_backend(numerics, preparing,
                                                             checkpoint.config().ue8m0_scales, false)
                           : nullptr),
@@ -141,6 +142,22 @@ TEST_P(CudaModel, BitsDoNotDependOnTheCut) {
     };
     same(device.generate(prompts, {5, 64, 1}, false));
     if (checkpoint_->weights().mtp) same(device.generate(prompts, {64, 64, 4}, true));
+  }
+}
+
+TEST_P(CudaModel, TunedBitsDoNotDependOnTheCut) {
+  std::vector<Numerics> modes = {Numerics::bf16};
+  if (numerics_of_weights(checkpoint_->tensors()) == Numerics::fp8_weights)
+    modes.push_back(Numerics::fp8);
+  for (const Numerics mode : modes) {
+    SCOPED_TRACE(description_ + ", " + std::string(numerics_name(mode)));
+    Device device(*checkpoint_, mode, false, true);
+    const Scores whole = device.score(requests_, {4096, 4096, 1 << 20});
+    const Scores cut = device.score(requests_, {33, 20, 1 << 20});
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      EXPECT_EQ(cut.results[i].token_logprobs, whole.results[i].token_logprobs);
+      EXPECT_EQ(cut.results[i].token_greedy, whole.results[i].token_greedy);
+    }
   }
 }
 

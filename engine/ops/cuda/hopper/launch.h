@@ -1,0 +1,19 @@
+// The tuned kernels' translation unit, as the queue sees it (nvcc only).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "engine/ops/cuda/device.h"
+#include "engine/ops/cuda/hopper/primitives.h"
+#include "engine/ops/cuda/hopper/product.h"
+
+namespace assay::engine::ops::cuda {
+
+// Device memory [rows][padded_k], bf16 or e4m3, in boxes of 128 rows x 128 bytes. Throws resource
+// where the driver has no TMA.
+TensorMap make_tensor_map(const void* data, int64_t rows, int64_t padded_k, bool fp8);
+// `blocks`: at most the multiprocessors.
+cudaError_t launch_tuned_product(const TunedArgs& args, bool fp8, bool swiglu, unsigned blocks,
+                                 cudaStream_t stream);
+
+}  // namespace assay::engine::ops::cuda

@@ -1,0 +1,136 @@
+#include "tests/engine/ops/cuda/emulated_hopper.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "engine/checkpoint/tensor.h"
+
+namespace assay::engine::ops::cuda_emulated {
+
+namespace {
+
+[[noreturn]] void stuck(const char* what) {
+  std::fprintf(stderr, "emulated kernel: %s\n", what);
+  std::abort();
+}
+
+// An mbarrier in its 8 bytes: arrivals expected in a phase, arrivals pending, bytes pending, the
+// phase.
+struct State {
+  uint8_t expected, pending, phase, used;
+  int32_t bytes;
+};
+static_assert(sizeof(State) == sizeof(Barrier));
+
+State load(const Barrier* b) {
+  State s;
+  std::memcpy(&s, b, sizeof s);
+  if (s.used != 0x5a) stuck("a barrier that was not initialised");
+  return s;
+}
+void store(Barrier* b, State s) {
+  if (s.pending == 0 && s.bytes == 0) {
+    s.phase ^= 1;
+    s.pending = s.expected;
+  }
+  std::memcpy(b, &s, sizeof s);
+}
+
+// PTX manual: with 128-byte swizzling, 16-byte chunk c of row r (of 8 rows of 128 bytes) lies at
+// chunk c xor r of that row; rows and chunks are bits 7-9 and 4-6 of the shared address.
+uint32_t swizzled(uint32_t address) {
+  const uint32_t chunk = address / 16 % 8, row = address / 128 % 8;
+  return address - chunk * 16 + (chunk ^ row) * 16;
+}
+
+constexpr int64_t kMostSpins = 20'000'000;
+
+}  // namespace
+
+uint32_t shared_address(const void* p) {
+  return static_cast<uint32_t>(static_cast<const unsigned char*>(p) - shared_window());
+}
+
+void barrier_init(Barrier* b, int arrivals) {
+  const State s{static_cast<uint8_t>(arrivals), static_cast<uint8_t>(arrivals), 0, 0x5a, 0};
+  std::memcpy(b, &s, sizeof s);
+}
+void barrier_arrive(Barrier* b) {
+  State s = load(b);
+  if (s.pending == 0) stuck("more arrivals than a barrier expects");
+  --s.pending;
+  store(b, s);
+}
+void barrier_expect(Barrier* b, int bytes) {
+  State s = load(b);
+  if (s.pending == 0) stuck("more arrivals than a barrier expects");
+  s.bytes += bytes;
+  --s.pending;
+  store(b, s);
+}
+void barrier_wait(Barrier* b, int parity) {
+  // The phase of this parity is complete when the current one has the other parity.
+  for (int64_t spins = 0; load(b).phase == parity; ++spins) {
+    if (spins == kMostSpins) stuck("a barrier's phase that never completes");
+    yield();
+  }
+}
+
+void load_box(const TensorMap* map, Barrier* b, void* to, int k, int row) {
+  const uint32_t base = shared_address(to);
+  if (base % 1024 != 0) stuck("a swizzled box that is not aligned");
+  if (reinterpret_cast<uintptr_t>(map->data) % 16 != 0 || map->row_bytes % 16 != 0) {
+    stuck("a tensor map that TMA refuses");
+  }
+  for (uint32_t r = 0; r < 128; ++r) {
+    for (uint32_t c = 0; c < 128; c += 16) {
+      const int64_t at_row = row + static_cast<int64_t>(r),
+                    at = int64_t{k} * map->element_bytes + c;
+      unsigned char* dst = shared_window() + swizzled(base + r * 128 + c);
+      if (at_row < map->rows && at + 16 <= map->row_bytes) {
+        std::memcpy(dst, map->data + at_row * map->row_bytes + at, 16);
+      } else {
+        std::memset(dst, 0, 16);
+      }
+    }
+  }
+  State s = load(b);
+  s.bytes -= 128 * 128;
+  store(b, s);
+}
+
+// D[64][128] of the warpgroup. Lane l of warp w holds, in register i, row 16 w + l / 4 (+ 8 for the
+// second pair of four), columns 8 (i / 4) + 2 (l % 4) + i % 2 (PTX: wgmma .m64nNk D fragments).
+void emulate_wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, bool fp8) {
+  const unsigned t = threadIdx.x % 128, warp = t / 32, lane = t % 32;
+  const auto element = [&](uint64_t descriptor, uint32_t row, uint32_t k) {
+    const auto start = static_cast<uint32_t>(descriptor & 0x3fff) * 16;
+    const auto stride = static_cast<uint32_t>(descriptor >> 32 & 0x3fff) * 16;
+    if (descriptor >> 62 != 1) stuck("a descriptor without 128-byte swizzle");
+    const uint32_t at = start + row / 8 * stride + row % 8 * 128 + k * (fp8 ? 1 : 2);
+    const unsigned char* p = shared_window() + swizzled(at);
+    if (fp8) return e4m3_to_float(*p);
+    uint16_t half = 0;
+    std::memcpy(&half, p, 2);
+    return bf16_to_float(half);
+  };
+  const uint32_t depth = fp8 ? 32 : 16;
+  float rows[2][32];
+  for (uint32_t half = 0; half < 2; ++half) {
+    for (uint32_t k = 0; k < depth; ++k)
+      rows[half][k] = element(a, warp * 16 + lane / 4 + half * 8, k);
+  }
+  for (uint32_t pair = 0; pair < 32; ++pair) {
+    const uint32_t column = pair / 2 * 8 + lane % 4 * 2 + pair % 2;
+    float w[32];
+    for (uint32_t k = 0; k < depth; ++k) w[k] = element(b, column, k);
+    for (uint32_t half = 0; half < 2; ++half) {
+      const uint32_t i = pair / 2 * 4 + half * 2 + pair % 2;
+      float sum = add ? d[i] : 0.0f;
+      for (uint32_t k = 0; k < depth; ++k) sum = std::fma(rows[half][k], w[k], sum);
+      d[i] = sum;
+    }
+  }
+}
+
+}  // namespace assay::engine::ops::cuda_emulated
