@@ -104,7 +104,7 @@ function optionTable(table, i, runs) {
     el('td', {class: 'text'}, textOf(text)), ...runs.flatMap((r, n) => {
       const lp = table.runs[r].lp[i], tokens = table.runs[r].tokens[i];
       if (!lp || lp[k] === null || lp[k] === undefined) return [el('td', {}, ''), el('td', {}, '')];
-      return [el('td', {class: best[n] === k ? 'bold' : null}, lp[k].toFixed(3)), el('td', {class: 'dim'}, (lp[k] / Math.max(1, tokens[k])).toFixed(3))];
+      return [el('td', {class: best[n] === k ? 'bold' : null}, lp[k].toFixed(3)), el('td', {class: 'dim'}, tokens[k] > 0 ? (lp[k] / tokens[k]).toFixed(3) : '')];
     })));
   return el('div', {class: 'scroll'}, el('table', {class: 'options'}, el('thead', {}, head), el('tbody', {}, ...rows)),
     el('p', {class: 'dim'}, 'Log-probabilities in nats; bold is the highest sum.'));
