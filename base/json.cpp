@@ -281,9 +281,6 @@ Writer& Writer::begin_array() { return state_->out.StartArray(), *this; }
 Writer& Writer::end_array() { return state_->out.EndArray(), *this; }
 Writer& Writer::value(bool b) { return state_->out.Bool(b), *this; }
 Writer& Writer::value(double number) { return state_->out.Double(number), *this; }
-Writer& Writer::value(const std::optional<double>& number) {
-  return number ? value(*number) : null();
-}
 Writer& Writer::value(int64_t number) { return state_->out.Int64(number), *this; }
 Writer& Writer::value(uint64_t number) { return state_->out.Uint64(number), *this; }
 Writer& Writer::value(Value other) { return node_of(other.node_).Accept(state_->out), *this; }

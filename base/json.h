@@ -114,7 +114,10 @@ class Writer {
   Writer& value(uint64_t number);
   Writer& value(int number) { return value(static_cast<int64_t>(number)); }
   Writer& value(unsigned number) { return value(static_cast<uint64_t>(number)); }
-  Writer& value(const std::optional<double>& number);  // null where there is none
+  template <class T>
+  Writer& value(const std::optional<T>& v) {  // null where there is none
+    return v ? value(*v) : null();
+  }
   Writer& value(Value other);  // a copy of a value read elsewhere
   Writer& null();
   template <class T>

@@ -19,6 +19,7 @@ struct Diagnostics {
   int64_t truncated = 0;        // the query itself was cut to fit the context
   int64_t shots_dropped = 0;    // documents whose exemplars did not all fit
   int64_t boundary_merges = 0;  // a token straddles context and continuation
+  int64_t literal_bos = 0;      // a prompt begins with the begin token written out
   int64_t ties = 0;             // the best option was not alone
   // choice: how often each option was chosen, and how often it is right; by letter.
   std::map<std::string, int64_t> chosen, right;
@@ -26,8 +27,9 @@ struct Diagnostics {
 
 Diagnostics diagnose(const Store& store, const EvaluationSummary& evaluation);
 
-// One clause for each count that reaches a hundredth of the documents (errors and cut queries: any),
-// and the letters if the choices differ from the right answers by more than chance and ten points.
+// One clause for each count that reaches a hundredth of the documents (errors, cut queries and
+// begin tokens: any), and the letters if the choices differ from the right answers by more than
+// chance and ten points.
 std::vector<std::string> notable(const Diagnostics& diagnostics);
 
 // "MMLU 5-shot: ..." lines for the evaluations of a run that have something to say.

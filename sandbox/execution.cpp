@@ -65,8 +65,10 @@ bool set_nonblocking(int fd) { return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_
 std::string limits_bytes(const Limits& limits, bool namespaces, int64_t address_space) {
   const uint64_t values[8] = {
       static_cast<uint64_t>(address_space),
-      // The supervisor stops a program at the limit itself; this one catches what it cannot see.
-      static_cast<uint64_t>(std::ceil(limits.cpu_seconds)) + 1,
+      // The supervisor stops a program at the limit itself; this one is for what it cannot see. Far
+      // off, because the kernel enforces it by ticks: where programs take turns it sees up to a
+      // quarter more than was used, and ended programs before their time.
+      static_cast<uint64_t>(std::ceil(2 * limits.cpu_seconds)) + 5,
       // With namespaces a program's processes are counted apart; else with all of this user.
       namespaces ? static_cast<uint64_t>(limits.processes) : 4096u,
       static_cast<uint64_t>(limits.files_bytes),
@@ -457,7 +459,8 @@ void Execution::watch() {
   if (std::max(cpu, checker.cpu_seconds) > limits_.cpu_seconds) return stop(Stop::cpu_limit);
   if (all_ready() && wall > wall_limit()) return stop(Stop::wall_limit);
   if (!slot_.candidate.directory.empty()) {
-    const Usage usage = directory_usage(slot_.candidate.directory, limits_.files);
+    Usage usage = directory_usage(slot_.candidate.directory, limits_.files);
+    usage.bytes += deleted_bytes(candidate_.process);
     if (usage.bytes > limits_.files_bytes || usage.entries > limits_.files) {
       return stop(Stop::files);
     }

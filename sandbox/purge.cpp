@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,16 @@ std::vector<std::string> names_in(int directory) {
   return names;
 }
 
+// Modes are no protection from the owner of the files. Never through a link: a program that is
+// still alive may exchange directories for links to any place.
 Descriptor open_directory(int parent, const std::string& name) {
-  // Modes 000 are no protection from the owner of the files.
-  fchmodat(parent, name.c_str(), 0700, 0);
-  return Descriptor(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  constexpr int kFlags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  Descriptor directory(openat(parent, name.c_str(), O_RDONLY | kFlags));
+  if (directory || errno != EACCES) return directory;
+  const Descriptor handle(openat(parent, name.c_str(), O_PATH | kFlags));
+  const std::string same = "/proc/self/fd/" + std::to_string(handle.get());
+  if (!handle || chmod(same.c_str(), 0700) != 0) return {};
+  return Descriptor(open(same.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 bool is_directory(int parent, const std::string& name) {
@@ -39,33 +46,50 @@ bool is_directory(int parent, const std::string& name) {
 
 }  // namespace
 
-Usage directory_usage(const std::filesystem::path& directory, int64_t max_entries) {
-  constexpr int kMaxDepth = 100;
-  struct Open {
-    std::string path;
-    int depth;
-  };
-  Usage usage;
-  std::vector<Open> open_list = {{directory, 0}};
-  while (!open_list.empty() && usage.entries <= max_entries) {
-    const Open next = std::move(open_list.back());
-    open_list.pop_back();
-    const Descriptor fd(open(next.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) continue;
-    for (const std::string& name : names_in(fd.get())) {
-      struct stat info;
-      ++usage.entries;
-      if (fstatat(fd.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      usage.bytes += info.st_blocks * 512;
-      if (!S_ISDIR(info.st_mode)) continue;
-      if (next.depth == kMaxDepth) {
-        usage.entries = max_entries + 1;
-        break;
-      }
-      open_list.push_back({next.path + "/" + name, next.depth + 1});
+namespace {
+
+constexpr int kMaxDepth = 100;
+
+// By descriptors, not by paths: a program can make paths that are too long to open. Directories
+// inside directories are opened while their parents are, so depth costs descriptors.
+void add_usage(const Descriptor& directory, int depth, int64_t max_entries, Usage& usage) {
+  for (const std::string& name : names_in(directory.get())) {
+    if (++usage.entries > max_entries) return;
+    struct stat info;
+    if (fstatat(directory.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    usage.bytes += info.st_blocks * 512;
+    if (!S_ISDIR(info.st_mode)) continue;
+    const Descriptor inner = open_directory(directory.get(), name);
+    // What cannot be looked into (and is still there) may hold anything.
+    const bool hidden = !inner && errno == EACCES;
+    if (hidden || depth == kMaxDepth) {
+      usage.entries = max_entries + 1;
+      return;
     }
+    if (inner) add_usage(inner, depth + 1, max_entries, usage);
   }
+}
+
+}  // namespace
+
+Usage directory_usage(const std::filesystem::path& directory, int64_t max_entries) {
+  Usage usage;
+  const Descriptor top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (top) add_usage(top, 0, max_entries, usage);
   return usage;
+}
+
+int64_t deleted_bytes(pid_t process) {
+  const std::string path = "/proc/" + std::to_string(process) + "/fd";
+  const Descriptor all(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  int64_t bytes = 0;
+  std::set<ino_t> seen;
+  for (const std::string& name : all ? names_in(all.get()) : std::vector<std::string>()) {
+    struct stat info;
+    if (fstatat(all.get(), name.c_str(), &info, 0) != 0 || info.st_nlink != 0) continue;
+    if (S_ISREG(info.st_mode) && seen.insert(info.st_ino).second) bytes += info.st_blocks * 512;
+  }
+  return bytes;
 }
 
 bool purge_directory(const std::filesystem::path& directory) {
@@ -82,13 +106,15 @@ bool purge_directory(const std::filesystem::path& directory) {
         continue;
       }
       if (const Descriptor inner = open_directory(top.get(), name)) {
+        fchmod(inner.get(), 0700);
         for (const std::string& child : names_in(inner.get())) {
           if (!is_directory(inner.get(), child)) {
             progress |= unlinkat(inner.get(), child.c_str(), 0) == 0;
             continue;
           }
           const std::string target = ".purge-" + std::to_string(moved++);
-          fchmodat(inner.get(), child.c_str(), 0700, 0);
+          if (const Descriptor moving = open_directory(inner.get(), child))
+            fchmod(moving.get(), 0700);
           progress |= renameat(inner.get(), child.c_str(), top.get(), target.c_str()) == 0;
         }
       }

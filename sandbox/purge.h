@@ -1,6 +1,8 @@
 // Directories that a hostile program wrote into: how much is there, and emptying them.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 
@@ -11,9 +13,12 @@ struct Usage {
   int64_t entries = 0;
 };
 
-// Counts allocated bytes and entries; stops beyond `max_entries` entries. Trees deeper than 100
-// count as having too many: looking them through takes longer than making them.
+// Counts allocated bytes and entries; stops beyond `max_entries` entries. Trees deeper than 100 and
+// directories that cannot be looked into count as having too many. Safe while the program lives.
 Usage directory_usage(const std::filesystem::path& directory, int64_t max_entries);
+
+// Allocated bytes of the files that `process` has open but no directory names any more.
+int64_t deleted_bytes(pid_t process);
 
 // Removes everything below `directory`, however deep, whatever its modes, following no link. False
 // if something is left.

@@ -19,6 +19,7 @@
 #include "sandbox/embedded.h"
 #include "sandbox/frames.h"
 #include "sandbox/guard/guard.h"
+#include "sandbox/purge.h"
 #include "sandbox/spawn.h"
 #include "sandbox/syscall_filter.h"
 
@@ -200,8 +201,8 @@ SlotServer::~SlotServer() {
     poll(&ended, 1, 5000);
   }
   if (!directory.empty()) {
-    std::error_code ignored;
-    fs::remove_all(directory, ignored);
+    purge_directory(directory);
+    rmdir(directory.c_str());
   }
 }
 

@@ -22,7 +22,8 @@ namespace assay::sandbox {
 namespace {
 
 // Namespaces and mounts (old and new interface); other processes; keys, programs for the kernel,
-// asynchronous rings, faults and counters; System V and POSIX queues; identities; the machine.
+// asynchronous rings, faults and counters; System V and POSIX queues; identities; the machine; who
+// uses the host's files (by watching or locking them).
 constexpr std::string_view kRefused[] = {"unshare",
                                          "setns",
                                          "mount",
@@ -137,6 +138,9 @@ constexpr std::string_view kRefused[] = {"unshare",
                                          "name_to_handle_at",
                                          "fanotify_init",
                                          "fanotify_mark",
+                                         "inotify_init",
+                                         "inotify_init1",
+                                         "inotify_add_watch",
                                          "_sysctl",
                                          "uselib",
                                          "sysfs",
@@ -175,7 +179,7 @@ constexpr std::string_view kRefusedBelowA[] = {"fork", "vfork", "memfd_create"};
 constexpr std::string_view kRefusedAtC[] = {
     "chmod",     "fchmod",   "fchmodat", "fchmodat2",    "chown",        "lchown",
     "fchown",    "fchownat", "utime",    "utimes",       "utimensat",    "utimensat_time64",
-    "futimesat", "truncate", "tkill",    "inotify_init", "inotify_init1"};
+    "futimesat", "truncate", "tkill"};
 
 class Filter {
  public:
@@ -272,16 +276,28 @@ std::string syscall_filter(Level level) {
   // The guard's limit means "no core dumps at all", which a lower one would not.
   filter.refuse_if("setrlimit", equals(0, RLIMIT_CORE));
   filter.refuse_if_both("prlimit64", equals(1, RLIMIT_CORE), {2, SCMP_CMP_NE, 0, 0});
-  for (const uint64_t command : {F_SETOWN, 15 /* F_SETOWN_EX */, 10 /* F_SETSIG */}) {
+  for (const uint64_t command :
+       {F_SETOWN, 15 /* F_SETOWN_EX */, 10 /* F_SETSIG */, 1024 /* F_SETLEASE */, 1026 /* F_NOTIFY */}) {
     filter.refuse_if("fcntl", equals(1, command));
   }
   for (const uint64_t request : {0x5412 /* TIOCSTI */, 0x541C /* TIOCLINUX */,
                                  0x8901 /* FIOSETOWN */, 0x8902 /* SIOCSPGRP */}) {
     filter.refuse_if("ioctl", equals(1, request));
   }
-  for (const uint64_t option : {PR_SET_SECCOMP, PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER}) {
+  for (const uint64_t option :
+       {PR_SET_SECCOMP, PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, 62 /* PR_SCHED_CORE */}) {
     filter.refuse_if("prctl", equals(0, option));
   }
+  // Handles on the process at the other end of a socket, which is the supervisor.
+  filter.refuse_if_both("getsockopt", equals(1, SOL_SOCKET), equals(2, 77 /* SO_PEERPIDFD */));
+  filter.refuse_if_both("setsockopt", equals(1, SOL_SOCKET), equals(2, 76 /* SO_PASSPIDFD */));
+  // The machine's huge pages are no control group's; its disks are flushed for nobody here.
+  filter.refuse_if("mmap", {3, SCMP_CMP_MASKED_EQ, MAP_HUGETLB, MAP_HUGETLB}, ENOMEM);
+  filter.refuse_if("memfd_create", {1, SCMP_CMP_MASKED_EQ, 4 /* MFD_HUGETLB */, 4}, ENOMEM);
+  filter.refuse("sync", 0);
+  filter.refuse("syncfs", 0);
+  // Locks would reach whoever locks the same file outside, and programs that run at the same time.
+  filter.refuse("flock", 0);
   if (level != Level::a) {
     for (std::string_view name : kRefusedBelowA) filter.refuse(name);
     filter.refuse_if("clone", {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0});

@@ -157,6 +157,27 @@ void dequantize(const TensorView& tensor, float* out) {
   for (int64_t r = 0; r < tensor.rows(); ++r) dequantize_row(tensor, r, out + r * tensor.cols());
 }
 
+DequantizedSlice dequantize_slice(const TensorView& tensor, int64_t first_row, int64_t n,
+                                  bool transpose) {
+  if (first_row < 0 || n <= 0 || first_row + n > tensor.rows())
+    throw_internal("rows outside the tensor", std::string(tensor.name));
+  const int64_t cols = tensor.cols();
+  DequantizedSlice out;
+  out.values.resize(static_cast<size_t>(n * cols));
+  std::vector<float> row(static_cast<size_t>(cols));
+  for (int64_t r = 0; r < n; ++r) {
+    dequantize_row(tensor, first_row + r, row.data());
+    for (int64_t c = 0; c < cols; ++c)
+      out.values[static_cast<size_t>(transpose ? c * n + r : r * cols + c)] =
+          row[static_cast<size_t>(c)];
+  }
+  out.view.name = tensor.name;
+  out.view.rank = 2;
+  out.view.shape = {transpose ? cols : n, transpose ? n : cols};
+  out.view.data = reinterpret_cast<const std::byte*>(out.values.data());
+  return out;
+}
+
 void check_finite(const TensorView& t, bool ue8m0_scales, std::string_view where,
                   int64_t first_row) {
   const auto fail = [&](const std::string& what, const std::string& tensor) {

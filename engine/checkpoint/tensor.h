@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace assay::engine {
 
@@ -49,6 +50,18 @@ float round_to_bf16(float x);
 void dequantize_row(const TensorView& tensor, int64_t row, float* out);
 // The whole tensor, row-major, elements() floats.
 void dequantize(const TensorView& tensor, float* out);
+
+// A part of a tensor, dequantised: an F32 matrix that owns its elements (move it, do not copy it).
+struct DequantizedSlice {
+  DequantizedSlice() = default;
+  DequantizedSlice(DequantizedSlice&&) = default;
+  DequantizedSlice& operator=(DequantizedSlice&&) = default;
+  std::vector<float> values;
+  TensorView view;  // of `values`
+};
+// Rows [first_row, first_row + n), [n, cols], or their transpose, [cols, n].
+DequantizedSlice dequantize_slice(const TensorView& tensor, int64_t first_row, int64_t n,
+                                  bool transpose);
 
 // Throws bad_input naming tensor and position of the first element that is NaN or infinite, e4m3
 // NaN bytes included, or of the first scale that is NaN, infinite, zero or negative; ue8m0: that is

@@ -31,22 +31,12 @@ struct Options {
   }
 };
 
-template <class T>
-void optional_member(json::Writer& out, std::string_view name, const std::optional<T>& value) {
-  out.key(name);
-  if (value) {
-    out.value(*value);
-  } else {
-    out.null();
-  }
-}
-
 void print_json(const Measurement& m) {
   json::Writer out;
   out.begin_object().member("what", m.what).member("shape", m.shape).member("dtype", m.dtype);
-  optional_member(out, "tokens", m.tokens);
-  optional_member(out, "batch", m.batch);
-  out.member("threads", m.threads)
+  out.member("tokens", m.tokens)
+      .member("batch", m.batch)
+      .member("threads", m.threads)
       .member("tok_s", m.tok_s)
       .member("gflops", m.gflops)
       .member("gb_s", m.gb_s)

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "harness/cli/engine_options.h"
-#include "harness/cli/id_lists.h"
+#include "harness/cli/input_lines.h"
 #include "harness/cli/ordered_lines.h"
 #include "harness/cli/verbs.h"
 #include "harness/evaluation/tokens.h"
@@ -32,6 +32,8 @@ struct Line {
 
 Line parse_line(const json::Value& in, size_t number, const engine::Engine& engine, bool text,
                 bool token_healing) {
+  demand_keys(in, {"id", "prompt", "suffix", "max_tokens", "stop", "temperature", "top_p", "seed",
+                   "stop_at_eos"});
   Line line;
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value prompt = in.at("prompt");
@@ -136,8 +138,9 @@ void add_generate(CLI::App& app, Session&) {
       "generate",
       "Text from prompts, as JSON lines\n\n"
       "Reads {\"prompt\": text or token ids, \"max_tokens\", \"stop\", \"temperature\",\n"
-      "\"top_p\", \"seed\", \"id\"}; with \"suffix\" the text between prompt and suffix\n"
-      "(fill-in-the-middle). Token ids alone where the checkpoint has no tokenizer.");
+      "\"top_p\", \"seed\", \"stop_at_eos\", \"id\"}; with \"suffix\" the text between prompt\n"
+      "and suffix (fill-in-the-middle). Other keys are refused. Token ids alone where\n"
+      "the checkpoint has no tokenizer.");
   verb->add_option("--model", options->model, "Checkpoint directory (Hugging Face layout)")
       ->required()
       ->type_name("DIR");

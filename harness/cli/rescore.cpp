@@ -64,12 +64,8 @@ results::Table table_of(const Rescored& rescored) {
 std::string json_of(const Rescored& rescored) {
   json::Writer out;
   out.begin_object().member("from", static_cast<int64_t>(rescored.from.id));
-  out.key("run");
-  if (rescored.run) {
-    out.value(static_cast<int64_t>(rescored.run->id));
-  } else {
-    out.null();
-  }
+  out.member("run",
+             rescored.run ? std::optional(static_cast<int64_t>(rescored.run->id)) : std::nullopt);
   out.key("tasks").begin_array();
   for (const RescoredTask& task : rescored.tasks) {
     out.begin_object()

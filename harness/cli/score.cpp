@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "harness/cli/engine_options.h"
-#include "harness/cli/id_lists.h"
+#include "harness/cli/input_lines.h"
 #include "harness/cli/ordered_lines.h"
 #include "harness/cli/verbs.h"
 
@@ -27,6 +27,7 @@ struct Line {
 
 Line parse_line(const json::Value& in, engine::Engine& engine, bool has_tokenizer,
                 engine::BoundaryPolicy policy) {
+  demand_keys(in, {"id", "context", "continuation"});
   Line line;
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value context = in.at("context"), continuation = in.at("continuation");
@@ -122,7 +123,11 @@ void score(const Options& options) {
 
 void add_score(CLI::App& app, Session&) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("score", "Log-probabilities of continuations, as JSON lines");
+  CLI::App* verb = app.add_subcommand(
+      "score",
+      "Log-probabilities of continuations, as JSON lines\n\n"
+      "Reads {\"context\", \"continuation\", \"id\"}: texts or lists of token ids. Other keys\n"
+      "are refused.");
   verb->add_option("--model", options->model, "Checkpoint directory (Hugging Face layout)")
       ->required()
       ->type_name("DIR");

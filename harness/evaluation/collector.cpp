@@ -183,6 +183,7 @@ void Collector::grade(int task, int index) {
       flag("length_limited", grade.length_limited);
     }
     if (run.task.shots() > 0) flag("shots_dropped", item.shots_dropped);
+    if (run.literal_bos) flag("literal_bos", item.literal_bos);
     if (run.task.kind() != tasks::RequestKind::rolling) flag("boundary_merge", grade.boundary_merge);
     if (const auto value = grade.metrics.find(grade.primary); value != grade.metrics.end()) {
       run.metric_sum += grade.weight * value->second;

@@ -212,6 +212,12 @@ Rescored rescore(results::Store& store, const std::string& name, const RescoreOp
     restore_outputs(task, store.item_states(task.evaluation), options.keep_verdicts);
     // What was dropped from the prompts needs the tokenizer to know: it is taken over.
     const std::vector<std::string> metrics = results::metric_names(store, a.before.id);
+    if (std::count(metrics.begin(), metrics.end(), "literal_bos") > 0) {
+      task.literal_bos = true;
+      for (const auto& [position, value] : values_of(store, a.before, "literal_bos")) {
+        task.items.at(static_cast<size_t>(position)).literal_bos = value > 0;
+      }
+    }
     if (std::count(metrics.begin(), metrics.end(), "shots_dropped") > 0) {
       for (const auto& [position, value] : values_of(store, a.before, "shots_dropped")) {
         task.items.at(static_cast<size_t>(position)).shots_dropped = value > 0;

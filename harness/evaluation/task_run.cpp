@@ -26,6 +26,7 @@ struct Draft {
   std::vector<TokenId> generate_prompt;
   std::string required;  // of a healed prompt: what was taken from its end
   int healed_tokens = 0;
+  bool literal_bos = false;
 };
 
 class Drafter {
@@ -59,6 +60,7 @@ class Drafter {
   void add(Draft& out, size_t i, int option, Role role, const engine::ContextEncoder& context,
            bool context_is_empty, std::string_view continuation) const {
     engine::EncodedPair pair = encode_scored(tokenizer_, context, context_is_empty, continuation);
+    out.literal_bos |= pair.literal_bos;
     if (pair.continuation_ids.empty()) {
       throw_bad_input("the continuation has no tokens to score", run_.task.document(i).id,
                       "the option's text is empty");
@@ -117,6 +119,7 @@ class Drafter {
     if (prompt.suffix) return draft_middle(i, out);
     const engine::ContextEncoder context(tokenizer_, prompt.context, boundary_);
     out.generate_prompt = context.prompt();
+    out.literal_bos = context.literal_bos();
     const auto limit = static_cast<size_t>(policy_.context_length);
     if (limit > 0) {
       const auto room = static_cast<size_t>(std::max(1, prompt.generation.max_new_tokens));
@@ -177,6 +180,8 @@ class Drafter {
         tokenizer_, engine::ContextEncoder(tokenizer_, "", boundary_), true, out.prompt.context);
     std::vector<TokenId> all = pair.context_ids;
     const size_t prefix = all.size();  // begin token or stand-in
+    out.literal_bos =
+        engine::ContextEncoder(tokenizer_, out.prompt.context, boundary_).literal_bos();
     all.insert(all.end(), pair.continuation_ids.begin(), pair.continuation_ids.end());
     const int64_t asked = run_.task.max_len() > 0 ? run_.task.max_len() : policy_.context_length;
     const auto window = static_cast<size_t>(
@@ -318,6 +323,8 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
           item.options.push_back({option.continuation, option.bytes, option.code_points});
         }
       }
+      item.literal_bos = draft.literal_bos;
+      run.literal_bos |= draft.literal_bos;
       item.shots_dropped = draft.prompt.shots_used < draft.prompt.shots_asked;
       item.graded = state && state->graded;
       if (state) restore(*state, draft.prompt.kind, item);

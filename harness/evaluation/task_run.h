@@ -48,6 +48,7 @@ struct Item {
   int executing = 0;
   bool graded = false;
   bool shots_dropped = false;  // exemplars that did not fit the context
+  bool literal_bos = false;    // a prompt begins with the begin token written out
   bool verdicts_kept = false;  // its programs' verdicts are those of an earlier execution
 };
 
@@ -57,6 +58,7 @@ struct TaskRun {
   std::vector<Item> items;
   bool finished_before = false;  // nothing to do: the store has it all
   bool resumed = false;
+  bool literal_bos = false;            // some item's
   size_t first_score = 0, scores = 0;  // its stretch of Workload::score
   int64_t requests = 0;
   uint64_t tokens_asked = 0, tokens_generated = 0;

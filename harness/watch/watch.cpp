@@ -186,13 +186,7 @@ class Watch {
     out.member("store", evaluation_.store.string())
         .member("run", static_cast<int64_t>(run.run))
         .member("label", run.label);
-    const auto whole = [&](const char* key, const std::optional<int64_t>& value) {
-      out.key(key);
-      if (value) out.value(*value);
-      else out.null();
-    };
-    whole("step", run.training_step);
-    whole("tokens", run.training_tokens);
+    out.member("step", run.training_step).member("tokens", run.training_tokens);
     out.member("seconds", run.seconds).key("tasks").begin_array();
     for (const TaskSummary& task : run.tasks) {
       out.begin_object()

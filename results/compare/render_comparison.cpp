@@ -256,11 +256,7 @@ std::string comparison_json(const Comparison& comparison) {
     out.member("higher_is_better", task.a.description.higher_is_better);
     write_estimate(out, task.estimate);
     out.member("p_holm", task.p_holm).member("p_benjamini_hochberg", task.p_bh);
-    out.key("detectable");
-    if (task.detectable)
-      out.value(*task.detectable);
-    else
-      out.null();
+    out.member("detectable", task.detectable);
     out.member("verdict", verdict_name(task.verdict)).member("sentence", task.sentence);
     out.member("only_a", task.only_a).member("only_b", task.only_b);
     out.member("changed", task.changed).member("unjudged", task.unjudged);

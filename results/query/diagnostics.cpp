@@ -76,13 +76,14 @@ Diagnostics diagnose(const Store& store, const EvaluationSummary& evaluation) {
   store.database().for_each_row(
       "SELECT n.name, sum(m.value > 0) FROM metrics m JOIN metric_names n ON n.id = m.metric_id "
       "WHERE m.evaluation_id = ? AND n.name IN ('no_extract', 'length_limited', 'shots_dropped', "
-      "'boundary_merge') GROUP BY n.name",
+      "'boundary_merge', 'literal_bos') GROUP BY n.name",
       bind, [&](auto& q) {
         const std::string name = detail::column_text(q, 0);
         const int64_t count = q.getColumn(1).getInt64();
         (name == "no_extract"       ? d.no_extract
          : name == "length_limited" ? d.length_limited
          : name == "shots_dropped"  ? d.shots_dropped
+         : name == "literal_bos"    ? d.literal_bos
                                     : d.boundary_merges) = count;
       });
   return d;
@@ -97,6 +98,7 @@ std::vector<std::string> notable(const Diagnostics& d) {
   };
   say(d.errors, 0, "could not be judged");
   say(d.truncated, 0, "questions were cut to fit the context");
+  say(d.literal_bos, 0, "prompts begin with the begin token written out");
   say(d.shots_dropped, kNegligible, "lost exemplars to the context limit");
   say(d.no_extract, kNegligible, "texts hold no answer that the rules find");
   say(d.length_limited, kNegligible, "texts ended at the limit of new tokens");

@@ -70,14 +70,6 @@ std::vector<RunSummary> first_of_each_model(std::span<const RunSummary> runs) {
   return out;
 }
 
-void whole_member(json::Writer& out, const char* key, const std::optional<int64_t>& value) {
-  out.key(key);
-  if (value)
-    out.value(*value);
-  else
-    out.null();
-}
-
 void write_aggregate(json::Writer& out, const AggregateRecord& a) {
   out.begin_object();
   out.member("metric", a.metric).member("aggregate", a.name).member("value", a.value);
@@ -239,8 +231,8 @@ std::string scores_json(const Store& store, std::span<const RunSummary> runs) {
     out.member("model", run.model.name).member("architecture", run.model.architecture);
     out.member("weights_digest", run.model.weights_digest);
     out.member("tokenizer_digest", run.model.tokenizer_digest);
-    whole_member(out, "training_step", run.model.training_step);
-    whole_member(out, "training_tokens", run.model.training_tokens);
+    out.member("training_step", run.model.training_step);
+    out.member("training_tokens", run.model.training_tokens);
     out.member("numerics", run.identity.numerics);
     out.member("kernel_profile", run.identity.kernel_profile);
     out.member("engine_version", run.identity.engine_version);
@@ -301,8 +293,8 @@ std::string runs_json(std::span<const RunSummary> runs) {
     out.member("numerics", run.identity.numerics);
     out.member("kernel_profile", run.identity.kernel_profile);
     out.member("engine_version", run.identity.engine_version);
-    whole_member(out, "training_step", run.model.training_step);
-    whole_member(out, "training_tokens", run.model.training_tokens);
+    out.member("training_step", run.model.training_step);
+    out.member("training_tokens", run.model.training_tokens);
     out.member("identity", run.digest).member("finished", run.finished);
     out.member("tasks", run.evaluations).member("finished_tasks", run.finished_evaluations);
     out.member("started_at", run.started_at).member("command", run.command_line).end_object();
@@ -317,8 +309,8 @@ std::string models_json(std::span<const RunSummary> runs) {
     const ModelRecord& model = first.model;
     out.begin_object().member("model", model.name).member("architecture", model.architecture);
     out.member("parameters", model.parameters).member("active_parameters", model.active_parameters);
-    whole_member(out, "training_step", model.training_step);
-    whole_member(out, "training_tokens", model.training_tokens);
+    out.member("training_step", model.training_step);
+    out.member("training_tokens", model.training_tokens);
     out.member("weights_digest", model.weights_digest);
     out.member("tokenizer_digest", model.tokenizer_digest);
     out.key("runs").begin_array();

@@ -239,12 +239,7 @@ void write_run(json::Writer& out, const RunColumns& c) {
   write_list(out, "has", c.has);
   write_list(out, "tie", c.tie);
   out.key("value").begin_array();
-  for (const auto& value : c.value) {
-    if (value)
-      out.value(*value);
-    else
-      out.null();
-  }
+  for (const auto& value : c.value) out.value(value);
   out.end_array();
   write_list(out, "pred", c.predicted);
   write_list(out, "error", c.error);

@@ -13,22 +13,6 @@
 namespace assay::results::report {
 namespace {
 
-void optional_member(json::Writer& out, const char* key, const std::optional<double>& value) {
-  out.key(key);
-  if (value)
-    out.value(*value);
-  else
-    out.null();
-}
-
-void optional_member(json::Writer& out, const char* key, const std::optional<int64_t>& value) {
-  out.key(key);
-  if (value)
-    out.value(*value);
-  else
-    out.null();
-}
-
 void write_strings(json::Writer& out, const char* key, const std::vector<std::string>& strings) {
   out.key(key).begin_array();
   for (const std::string& text : strings) out.value(text);
@@ -50,8 +34,8 @@ void write_run(json::Writer& out, const RunSummary& run) {
                                ? std::string()
                                : grouped(run.model.parameters) + ", " +
                                      grouped(run.model.active_parameters) + " a token");
-  optional_member(out, "step", run.model.training_step);
-  optional_member(out, "tokens", run.model.training_tokens);
+  out.member("step", run.model.training_step);
+  out.member("tokens", run.model.training_tokens);
   std::string training;
   if (run.model.training_step) training = "step " + std::to_string(*run.model.training_step);
   if (run.model.training_tokens)
@@ -85,12 +69,7 @@ void write_groups(json::Writer& out, const Store& store, const Row& row) {
   for (const auto& [name, values] : groups) {
     out.begin_object().member("name", name).member("n", documents[name]);
     out.key("values").begin_array();
-    for (const auto& value : values) {
-      if (value)
-        out.value(*value);
-      else
-        out.null();
-    }
+    for (const auto& value : values) out.value(value);
     out.end_array().end_object();
   }
   out.end_array();
@@ -112,12 +91,7 @@ void write_grids(json::Writer& out, const Store& store, const Row& row) {
     out.key("cells").begin_array();
     for (const auto& cells : map->cells) {
       out.begin_array();
-      for (const auto& value : cells) {
-        if (value)
-          out.value(*value);
-        else
-          out.null();
-      }
+      for (const auto& value : cells) out.value(value);
       out.end_array();
     }
     out.end_array().end_object();
@@ -146,9 +120,9 @@ void write_row(json::Writer& out, const Store& store, const Row& row, size_t emb
     }
     const bool scored = of_run->headline.has_value();
     out.begin_object();
-    optional_member(out, "value", scored ? std::optional(of_run->headline->value) : std::nullopt);
-    optional_member(out, "low", scored ? of_run->headline->low : std::nullopt);
-    optional_member(out, "high", scored ? of_run->headline->high : std::nullopt);
+    out.member("value", scored ? std::optional(of_run->headline->value) : std::nullopt);
+    out.member("low", scored ? of_run->headline->low : std::nullopt);
+    out.member("high", scored ? of_run->headline->high : std::nullopt);
     out.member("interval", scored ? of_run->headline->interval : "");
     out.member("n", scored ? of_run->headline->n : 0);
     out.member("errors", scored ? of_run->headline->errors : 0);
@@ -185,9 +159,9 @@ void write_comparison(json::Writer& out, const Store& store, const RunSummary& a
       out.member("name", evaluation_name(task.a)).member("category", task.a.description.category);
       out.member("unit", task.a.description.unit).member("higher", higher);
       out.member("a", e.a).member("b", e.b).member("difference", e.difference);
-      optional_member(out, "low", e.interval ? std::optional(e.interval->low) : std::nullopt);
-      optional_member(out, "high", e.interval ? std::optional(e.interval->high) : std::nullopt);
-      optional_member(out, "p", e.p);
+      out.member("low", e.interval ? std::optional(e.interval->low) : std::nullopt);
+      out.member("high", e.interval ? std::optional(e.interval->high) : std::nullopt);
+      out.member("p", e.p);
       out.member("test", std::string(e.p_method)).member("adjusted", task.p_bh);
       out.member("win", higher ? e.counts.above : e.counts.below);
       out.member("loss", higher ? e.counts.below : e.counts.above).member("tie", e.counts.equal);

@@ -228,25 +228,15 @@ std::string series_json(std::span<const Series> series) {
     out.member("name", s.task_name).member("unit", s.unit).member("category", s.category);
     out.member("higher_is_better", s.higher_is_better).member("key", sha256_hex(s.identity).substr(0, 16));
     out.member("last_mean", s.last_mean);
-    out.key("noise");
-    if (s.noise) out.value(*s.noise);
-    else out.null();
-    out.key("signal_to_noise");
-    if (s.signal_to_noise) out.value(*s.signal_to_noise);
-    else out.null();
+    out.member("noise", s.noise);
+    out.member("signal_to_noise", s.signal_to_noise);
     out.key("points").begin_array();
     for (const SeriesPoint& p : s.points) {
       out.begin_object().member("label", p.label);
-      out.key("step");
-      if (p.step) out.value(*p.step);
-      else out.null();
-      out.key("tokens");
-      if (p.tokens) out.value(*p.tokens);
-      else out.null();
+      out.member("step", p.step);
+      out.member("tokens", p.tokens);
       out.member("value", p.value).member("smoothed", p.smoothed);
-      out.key("standard_error");
-      if (p.standard_error) out.value(*p.standard_error);
-      else out.null();
+      out.member("standard_error", p.standard_error);
       out.end_object();
     }
     out.end_array().end_object();

@@ -112,9 +112,13 @@ bool mount_box(const GuardLimits& limits, const char** step) {
   return chdir(path) == 0;
 }
 
+// Or less, where this session of the user has less; that cannot be raised.
 bool set_limit(int resource, uint64_t value) {
-  const rlimit limit = {value, value};
-  return setrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0;
+  const auto which = static_cast<__rlimit_resource>(resource);
+  rlimit limit;
+  if (getrlimit(which, &limit) != 0) return false;
+  limit.rlim_cur = limit.rlim_max = value < limit.rlim_max ? value : limit.rlim_max;
+  return setrlimit(which, &limit) == 0;
 }
 
 // 1 keeps the kernel from starting a program that is to receive the dump; 0 would not.

@@ -57,6 +57,8 @@ class _Channel:
             return _CheckerFunction(self, number)
         if tag == b"g":
             return self.names[text]
+        if tag == b"B":
+            return None
         return self.objects[number]
 
     def send(self, tag, *values):

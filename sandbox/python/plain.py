@@ -269,7 +269,9 @@ class Decoder:
         if tag == b"u":
             return datetime.timedelta(*self.whole(depth, 3))
         if tag == b"B":
-            return BUILTINS[self.text().decode("ascii")]
+            value = BUILTINS[self.text().decode("ascii")]
+            self.resolve(tag, 0, "")
+            return value
         if tag == b"e":
             return ...
         if tag == b"n":

@@ -45,6 +45,16 @@ TEST(Json, WriterRoundTripsAndRefusesNothing) {
   EXPECT_EQ(w.take(), "{\"s\":\"a\\n\uFFFD\",\"x\":0.1,\"nan\":null,\"list\":[1,true,null]}");
 }
 
+TEST(Json, WriterTakesAnyOptional) {
+  Writer w;
+  w.begin_object()
+      .member("i", std::optional<int64_t>(-3))
+      .member("s", std::optional<std::string>("x"));
+  w.member("b", std::optional<bool>(false)).member("d", std::optional<double>());
+  w.member("u", std::optional<uint64_t>()).end_object();
+  EXPECT_EQ(w.take(), R"({"i":-3,"s":"x","b":false,"d":null,"u":null})");
+}
+
 TEST(Json, SortedDumpIsCanonical) {
   EXPECT_EQ(Document::parse(R"({"b":1,"a":{"d":[],"c":"é"}})", "x").root().dump(true),
             R"({"a":{"c":"é","d":[]},"b":1})");

@@ -152,6 +152,21 @@ TEST(Score, BadRequestsNameTheLine) {
                {"<stdin>:2", "continuation"});
 }
 
+TEST(Score, UnknownKeysAreNamed) {
+  const auto score = [](const std::string& line) {
+    return assay({"score", "--model", sample_checkpoint()}, line);
+  };
+  expect_error(score(R"({"context":[1],"continuation":[2],"normalise":true})"), 3,
+               {"<stdin>:1", "normalise", "unknown key", "continuation"});
+  expect_error(score(R"({"context":[1],"context":[3],"continuation":[2]})"), 3,
+               {"<stdin>:1", "context", "twice"});
+  const auto generate = [](const std::string& line) {
+    return assay({"generate", "--model", sample_checkpoint()}, line);
+  };
+  expect_error(generate("{\"prompt\":[1]}\n{\"prompt\":[1],\"max_new_tokens\":3}"), 3,
+               {"<stdin>:2", "max_new_tokens", "unknown key", "max_tokens"});
+}
+
 TEST(ShowPrompt, JsonNeedsNoWeights) {
   const Outcome outcome =
       assay({"show-prompt", "mmlu", "--doc", "0-1", "--data", "sample", "--json"});

@@ -118,6 +118,23 @@ TEST(Text, DomainsAndTheWhole) {
   EXPECT_NE(bad.err.find("body"), std::string::npos) << bad.err;
 }
 
+// A begin token that stands in the text is counted, said and kept, not silently doubled.
+TEST(Text, AWrittenBeginTokenIsSaid) {
+  const TemporaryDirectory dir;
+  const fs::path corpus = dir.path() / "held-out.jsonl";
+  write_file_atomically(corpus,
+                        "{\"text\": \"<｜begin▁of▁sentence｜>Mia runs.\"}\n"
+                        "{\"text\": \"Tom sits.\"}\n");
+  const std::string store = (dir.path() / "s.sqlite").string();
+  const Outcome run =
+      assay({"run", "--model", sample_checkpoint(), "--text", corpus.string(), "--store", store});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const std::string said = "1 of 2 prompts begin with the begin token written out";
+  EXPECT_NE(run.out.find(said), std::string::npos) << run.out;
+  const Outcome show = assay({"show", "1", "--store", store});
+  EXPECT_NE(show.out.find(said), std::string::npos) << show.out << show.err;
+}
+
 TEST(MissingData, ASuiteRunsWhatIsThereAndNamesTheRest) {
   const TemporaryDirectory dir;
   const std::string data = test_paths::source().string() + "/tests/fixtures/layouts";

@@ -49,6 +49,13 @@ TEST(Diagnostics, NothingToSayOfAGoodRun) {
   EXPECT_TRUE(notable(d).empty()) << notable(d).front();  // one document of 200 is negligible
 }
 
+TEST(Diagnostics, OneWrittenBeginTokenIsSaid) {
+  Made made;
+  make(made, "", {"literal_bos"}, 1, synthetic::evaluation_identity({}), 200);
+  EXPECT_EQ(notable(diagnose(made.store, made.evaluation)),
+            std::vector<std::string>{"1 of 200 prompts begin with the begin token written out"});
+}
+
 TEST(Diagnostics, CountsAndLettersThatAreNotNegligible) {
   Made made;
   make(made, "A", {"no_extract", "length_limited", "shots_dropped", "boundary_merge"}, 7,

@@ -4,12 +4,12 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/sandbox/leftovers.h"
-#include "tests/sandbox/support.h"
+#include "tests/sandbox/attacks.h"
 
 namespace assay::sandbox {
 namespace {
 
+using testing::Attack;
 using testing::call;
 using testing::program;
 using testing::script;
@@ -20,11 +20,6 @@ constexpr char kTests[] =
     "def check(candidate):\n"
     "    assert candidate([4, 5]) == 9\n"
     "    assert candidate([-1, 8]) == 7\n";
-
-struct Attack {
-  const char* name;
-  const char* solution;
-};
 
 const Attack kAttacks[] = {
     // Nonces and verdicts, guessed or printed.
@@ -261,33 +256,7 @@ a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [1, 2
 class Attacks : public ::testing::TestWithParam<Level> {};
 
 TEST_P(Attacks, DoNotPassAndHarmNobody) {
-  const testing::Leftovers leftovers;
-  {
-    SANDBOX_OR_SKIP(sandbox, GetParam(), 4);
-    std::vector<Program> programs;
-    for (const Attack& attack : kAttacks) {
-      programs.push_back(program(call(attack.solution, kTests, "f"), 1));
-      programs.back().limits.wall_seconds = 2;
-      programs.back().limits.memory_bytes = int64_t{256} << 20;
-      // An honest neighbour.
-      programs.push_back(program(call("def f(v): return sum(v)\n", kTests, "f")));
-    }
-    const std::vector<Verdict> verdicts = sandbox->run_all(std::move(programs));
-    for (size_t i = 0; i < verdicts.size(); ++i) {
-      const char* name = kAttacks[i / 2].name;
-      if (i % 2 == 1) {
-        EXPECT_TRUE(verdicts[i].passed()) << "beside " << name << ": " << summary(verdicts[i]);
-        continue;
-      }
-      EXPECT_NE(verdicts[i].outcome, Outcome::pass) << name << ": " << summary(verdicts[i]);
-      EXPECT_NE(verdicts[i].outcome, Outcome::sandbox_error) << name << ": " << summary(verdicts[i]);
-      EXPECT_LE(verdicts[i].attempts.size(), 2u) << name;
-      const std::string record = verdicts[i].json();
-      EXPECT_LE(record.size(), kMaxRecordBytes) << name;
-      EXPECT_NO_THROW(json::Document::parse(record, name));
-    }
-  }
-  leftovers.expect_none();
+  testing::expect_none_passes(GetParam(), kAttacks, kTests, {.workers = 4});
 }
 
 TEST_P(Attacks, LeaveNothingToTheNext) {

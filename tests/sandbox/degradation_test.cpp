@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -179,6 +180,24 @@ TEST(Degradation, OrdinaryUserWithoutNamespaces) {
                       [] {
                         const std::string problem = become_nobody();
                         return problem.empty() ? forbid(true, false) : problem;
+                      },
+                      {}));
+}
+
+// `ulimit -H` of a shell or a container below what the sandbox would set.
+TEST(Degradation, LowHardLimits) {
+  if (best_level() == "r") GTEST_SKIP() << "SKIPPED: this machine offers no level";
+  EXPECT_IN_CHILD(best_level() == "C" ? "C landlock=1" : best_level(),
+                  in_child(
+                      [] {
+                        for (const auto& [which, value] :
+                             {std::pair(RLIMIT_CORE, 0), std::pair(RLIMIT_NOFILE, 200),
+                              std::pair(RLIMIT_MEMLOCK, 0), std::pair(RLIMIT_MSGQUEUE, 0),
+                              std::pair(RLIMIT_SIGPENDING, 100), std::pair(RLIMIT_FSIZE, 8 << 20)}) {
+                          const rlimit limit = {rlim_t(value), rlim_t(value)};
+                          if (setrlimit(which, &limit) != 0) return std::string("cannot set limits");
+                        }
+                        return std::string();
                       },
                       {}));
 }

@@ -1,12 +1,11 @@
 // Further attempts of the kinds that the shared cases show, written to close kinds, not cases. Each
 // solution is wrong unless its table says otherwise; none may pass, escape, or leave anything.
-#include "tests/sandbox/leftovers.h"
-#include "tests/sandbox/support.h"
+#include "tests/sandbox/attacks.h"
 
 namespace assay::sandbox {
 namespace {
 
-using testing::call;
+using testing::Attack;
 using testing::program;
 using testing::script;
 using testing::summary;
@@ -16,11 +15,6 @@ constexpr char kTests[] =
     "def check(candidate):\n"
     "    for values, expected in SECRET:\n"
     "        assert candidate(values) == expected\n";
-
-struct Attack {
-  const char* name;
-  const char* solution;
-};
 
 // Programs that do not compute the sum and try to pass all the same.
 const Attack kForgeries[] = {
@@ -337,75 +331,20 @@ for fd in range(3, 1024):
 class Hostile : public ::testing::TestWithParam<Level> {};
 
 TEST_P(Hostile, ForgeriesDoNotPass) {
-  const testing::Leftovers leftovers;
-  {
-    SANDBOX_OR_SKIP(sandbox, GetParam(), 2);
-    std::vector<Program> programs;
-    for (const Attack& attack : kForgeries) {
-      programs.push_back(program(call(attack.solution, kTests, "f"), 1));
-      programs.back().limits.wall_seconds = 2;
-    }
-    const std::vector<Verdict> verdicts = sandbox->run_all(std::move(programs));
-    for (size_t i = 0; i < verdicts.size(); ++i) {
-      EXPECT_NE(verdicts[i].outcome, Outcome::pass) << kForgeries[i].name << summary(verdicts[i]);
-      EXPECT_NE(verdicts[i].outcome, Outcome::sandbox_error)
-          << kForgeries[i].name << ": " << summary(verdicts[i]);
-    }
-    // And the sandbox still works.
-    EXPECT_TRUE(
-        sandbox->submit(program(call("def f(v): return sum(v)\n", kTests, "f"))).get().passed());
-  }
-  leftovers.expect_none();
+  testing::expect_none_passes(GetParam(), kForgeries, kTests);
 }
 
-TEST_P(Hostile, BombsAreStopped) {
-  const testing::Leftovers leftovers;
-  {
-    SANDBOX_OR_SKIP(sandbox, GetParam(), 2);
-    std::vector<Program> programs;
-    for (const Attack& attack : kBombs) {
-      programs.push_back(program(call(attack.solution, kTests, "f"), 1));
-      programs.back().limits.wall_seconds = 2;
-      programs.back().limits.memory_bytes = int64_t{256} << 20;
-    }
-    const std::vector<Verdict> verdicts = sandbox->run_all(std::move(programs));
-    for (size_t i = 0; i < verdicts.size(); ++i) {
-      EXPECT_NE(verdicts[i].outcome, Outcome::pass) << kBombs[i].name << summary(verdicts[i]);
-      EXPECT_NE(verdicts[i].outcome, Outcome::sandbox_error)
-          << kBombs[i].name << ": " << summary(verdicts[i]);
-      const std::string record = verdicts[i].json();
-      EXPECT_LE(record.size(), kMaxRecordBytes);
-      EXPECT_NO_THROW(json::Document::parse(record, kBombs[i].name));
-    }
-    EXPECT_TRUE(
-        sandbox->submit(program(call("def f(v): return sum(v)\n", kTests, "f"))).get().passed());
-  }
-  leftovers.expect_none();
-}
+TEST_P(Hostile, BombsAreStopped) { testing::expect_none_passes(GetParam(), kBombs, kTests); }
 
 TEST_P(Hostile, EscapesAreRefused) {
-  const testing::Leftovers leftovers;
-  {
-    SANDBOX_OR_SKIP(sandbox, GetParam(), 2);
-    std::vector<Program> programs;
-    for (const Attack& attack : kEscapes) {
+  std::vector<Attack> attacks(std::begin(kEscapes), std::end(kEscapes));
 #if !defined(__x86_64__)
-      const std::string name = attack.name;
-      if (name == "system_calls" || name == "thirty_two_bit_calls") continue;
+  std::erase_if(attacks, [](const Attack& attack) {
+    const std::string name = attack.name;
+    return name == "system_calls" || name == "thirty_two_bit_calls";
+  });
 #endif
-      programs.push_back(program(script(attack.solution, "", "")));
-    }
-    const std::vector<Verdict> verdicts = sandbox->run_all(std::move(programs));
-    for (size_t i = 0; i < verdicts.size(); ++i) {
-      EXPECT_EQ(verdicts[i].json().find("ESCAPED"), std::string::npos) << summary(verdicts[i]);
-      EXPECT_NE(verdicts[i].outcome, Outcome::sandbox_error) << summary(verdicts[i]);
-      const std::string reason = verdicts[i].reason;
-      // Refused politely, or the one that is killed for 32-bit calls.
-      EXPECT_TRUE(verdicts[i].passed() || reason.rfind("signal", 0) == 0)
-          << kEscapes[i].name << ": " << summary(verdicts[i]);
-    }
-  }
-  leftovers.expect_none();
+  testing::expect_none_escapes(GetParam(), attacks);
 }
 
 // What one program leaves the next must not find.

@@ -100,23 +100,15 @@ class ReferenceBackend final : public CpuBackend {
 
   std::unique_ptr<Matrix> prepare_slice(const TensorView& tensor, int64_t first_row, int64_t n,
                                         bool transpose, Role role) const override {
-    require(first_row >= 0 && n > 0 && first_row + n <= tensor.rows(), "prepare_slice: rows");
     auto matrix = std::make_unique<NaiveMatrix>();
-    const int64_t cols = tensor.cols();
-    std::vector<float> values(static_cast<size_t>(n * cols));
-    for (int64_t r = 0; r < n; ++r) dequantize_row(tensor, first_row + r, &values[r * cols]);
+    DequantizedSlice slice = dequantize_slice(tensor, first_row, n, transpose);
     const bool fp32 = numerics_ == Numerics::fp32 || role == Role::fp32;
     if (!fp32) {
-      for (float& v : values) v = round_to_bf16(v);
+      for (float& v : slice.values) v = round_to_bf16(v);
     }
-    matrix->k = transpose ? n : cols;
-    matrix->n = transpose ? cols : n;
-    matrix->value.resize(values.size());
-    for (int64_t i = 0; i < matrix->n; ++i) {
-      for (int64_t j = 0; j < matrix->k; ++j) {
-        matrix->value[i * matrix->k + j] = transpose ? values[j * cols + i] : values[i * cols + j];
-      }
-    }
+    matrix->k = slice.view.cols();
+    matrix->n = slice.view.rows();
+    matrix->value.assign(slice.values.begin(), slice.values.end());
     matrix->arithmetic.assign(static_cast<size_t>(matrix->n),
                               fp32 ? Arithmetic::fp32 : Arithmetic::bf16);
     finish(*matrix);

@@ -124,23 +124,9 @@ std::vector<HostPart> pack_parts(const Workers& workers, Numerics numerics,
 std::vector<HostPart> pack_part_slice(const Workers& workers, Numerics numerics,
                                       const TensorView& tensor, int64_t first_row, int64_t n,
                                       bool transpose, Role role) {
-  require(first_row >= 0 && n > 0 && first_row + n <= tensor.rows(), "prepare_slice: rows");
-  const int64_t cols = tensor.cols();
-  std::vector<float> values(static_cast<size_t>(n * cols)), row(static_cast<size_t>(cols));
-  for (int64_t r = 0; r < n; ++r) {
-    dequantize_row(tensor, first_row + r, row.data());
-    for (int64_t c = 0; c < cols; ++c) {
-      values[static_cast<size_t>(transpose ? c * n + r : r * cols + c)] = row[static_cast<size_t>(c)];
-    }
-  }
-  TensorView view;
-  view.name = tensor.name;
-  view.dtype = DType::f32;
-  view.rank = 2;
-  view.shape = {transpose ? cols : n, transpose ? n : cols};
-  view.data = reinterpret_cast<const std::byte*>(values.data());
+  const DequantizedSlice slice = dequantize_slice(tensor, first_row, n, transpose);
   const Numerics kept = numerics == Numerics::fp32 ? Numerics::fp32 : Numerics::bf16;
-  return pack_parts(workers, kept, {&view, 1}, Stacking::rows, role);
+  return pack_parts(workers, kept, {&slice.view, 1}, Stacking::rows, role);
 }
 
 }  // namespace assay::engine::ops

@@ -117,6 +117,22 @@ TEST(Dequantize, PartialBlocksInRowsAndColumns) {
   EXPECT_EQ(out[129 * 200 + 199], 4);  // (1, 1)
 }
 
+TEST(Dequantize, SliceAndItsTranspose) {
+  const Fp8 w(130, 200);
+  const DequantizedSlice rows = dequantize_slice(w.view, 127, 2, false);
+  EXPECT_EQ(rows.view.shape, (std::array<int64_t, 2>{2, 200}));
+  EXPECT_EQ(rows.view.dtype, DType::f32);
+  EXPECT_EQ(rows.view.data, reinterpret_cast<const std::byte*>(rows.values.data()));
+  EXPECT_EQ(rows.values[127], 1);  // row 127 ends the first row of blocks
+  EXPECT_EQ(rows.values[200 + 127], 3);
+  EXPECT_EQ(rows.values[200 + 128], 4);
+  const DequantizedSlice columns = dequantize_slice(w.view, 127, 2, true);
+  EXPECT_EQ(columns.view.shape, (std::array<int64_t, 2>{200, 2}));
+  EXPECT_EQ(columns.values[2 * 127 + 1], 3);
+  EXPECT_EQ(columns.values[2 * 128], 2);
+  EXPECT_THROW((void)dequantize_slice(w.view, 129, 2, false), Error);
+}
+
 TEST(CheckFinite, NamesTensorAndPosition) {
   EXPECT_EQ(Fp8(130, 200).error(), "");
   Fp8 w(130, 200);
