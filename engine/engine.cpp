@@ -15,7 +15,6 @@
 #include "engine/execute/score.h"
 #include "engine/measure.h"
 #include "engine/native_engine.h"
-#include "engine/ops/cuda/cuda_backend.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine {
@@ -24,7 +23,7 @@ namespace {
 
 // Sequences that advance together, at most. Beyond this, a step's products are as fast per row as
 // they get, and memory is better spent on longer prompts.
-constexpr int64_t kSequences = 128;
+constexpr int64_t kSequences = 128, kGpuSequences = 512;
 
 class NativeEngine final : public Engine {
  public:
@@ -32,10 +31,11 @@ class NativeEngine final : public Engine {
       : options_(options),
         workers_(options.threads),
         checkpoint_(std::move(checkpoint)),
-        backend_(make_backend(workers_)),
+        backend_(open_backend(options_, checkpoint_, workers_)),
         memory_options_(on_device(options)),
         memory_(plan_memory(checkpoint_.config(), backend_->numerics(), memory_options_, false)),
-        preparer_(memory_.streamed ? make_backend(preparing_, true) : nullptr),
+        preparer_(memory_.streamed ? open_backend(options_, checkpoint_, preparing_, true)
+                                   : nullptr),
         runner_(checkpoint_, *backend_, preparer_.get(), memory_.residency) {
     if (options.require_tokenizer) tokenizer_ = Tokenizer::load(options.model);
     capabilities_ = capabilities_of(checkpoint_.config(), backend_->numerics());
@@ -59,7 +59,9 @@ class NativeEngine final : public Engine {
     const Stopwatch watch(statistics_.seconds);
     const MemoryPlan memory =
         plan_memory(checkpoint_.config(), backend_->numerics(), memory_options_, true);
-    const GenerateLimits limits{memory.pass_tokens, memory.kept_tokens, kSequences};
+    const GenerateLimits limits{
+        memory.pass_tokens, memory.kept_tokens,
+        options_.device.kind == DeviceKind::cuda ? kGpuSequences : kSequences};
     if (options_.speculate_mtp && !capabilities_.has_mtp) {
       throw_usage("the checkpoint has no MTP layer to draft with", "leave --speculate mtp out");
     }
@@ -79,16 +81,6 @@ class NativeEngine final : public Engine {
   }
 
  private:
-  std::unique_ptr<ops::Backend> make_backend(const Workers& workers, bool preparing = false) const {
-    const Numerics numerics =
-        resolve_numerics(options_.numerics, numerics_of_weights(checkpoint_.tensors()));
-    const bool ue8m0 = checkpoint_.config().ue8m0_scales;
-    if (options_.device.kind == DeviceKind::cuda) {
-      return ops::make_cuda_backend(options_.device.index, numerics, workers, ue8m0, preparing);
-    }
-    return ops::make_cpu_backend(options_.kernels, numerics, workers, ue8m0);
-  }
-
   // Adds the time from construction to destruction.
   class Stopwatch {
    public:
@@ -126,7 +118,8 @@ Capabilities capabilities_of(const ModelConfig& config, Numerics numerics) {
   out.vocabulary_size = config.vocabulary;
   out.numerics = numerics;
   out.routed_experts = static_cast<int>(config.moe.routed_experts);
-  for (int64_t layer = 0; layer < config.layers; ++layer) out.moe_layers += config.is_moe_layer(layer);
+  for (int64_t layer = 0; layer < config.layers; ++layer)
+    out.moe_layers += config.is_moe_layer(layer);
   return out;
 }
 

@@ -121,6 +121,14 @@ ModelConfig config_of(const ModelShape& shape) {
   const json::Document document = json::Document::parse(shape.config, shape.source);
   ModelConfig config = parse_config(document.root(), shape.source);
   if (shape.weights) config.fp8_weights = *shape.weights == WeightType::fp8;
+  if (shape.layers > 0) {
+    if (shape.layers > config.layers) {
+      throw_usage("the model has " + std::to_string(config.layers) + " layers only");
+    }
+    config.layers = shape.layers;
+    config.moe.first_layer = 0;
+    config.mtp_layers = 0;
+  }
   return config;
 }
 

@@ -26,6 +26,7 @@ class ForwardingBackend : public ops::Backend {
                  int64_t bytes) const override {
     inner_.copy_rows(from, from_stride, from_rows, to, to_stride, to_rows, count, bytes);
   }
+  void finish() const override { inner_.finish(); }
   int64_t rows_at_once(int64_t modest) const override { return inner_.rows_at_once(modest); }
   bool keeps_expert(int64_t expert, int64_t experts) const override {
     return inner_.keeps_expert(expert, experts);

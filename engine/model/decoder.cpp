@@ -14,6 +14,8 @@ constexpr int64_t kChunk = 1024;
 // What the backend holds within an op, at most (op contracts: no more than this without being said).
 constexpr int64_t kExpertFloats = int64_t{16} << 20, kPackedBytes = int64_t{48} << 20;
 
+}  // namespace
+
 ops::Router router_of(const MoeConfig& moe) {
   ops::Router router;
   router.scoring =
@@ -30,8 +32,6 @@ ops::Router router_of(const MoeConfig& moe) {
   router.scaling = moe.weight_scale;
   return router;
 }
-
-}  // namespace
 
 Decoder::Decoder(const ModelConfig& config, const ops::Backend& backend)
     : config_(config),

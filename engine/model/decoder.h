@@ -43,6 +43,9 @@ struct PassInput {
 size_t workspace_bytes(const ModelConfig& config, Numerics numerics, int64_t rows,
                        int64_t ancestors);
 
+// The routing rule of the configuration; its bias is left null.
+ops::Router router_of(const MoeConfig& moe);
+
 class Decoder {
  public:
   Decoder(const ModelConfig& config, const ops::Backend& backend);

@@ -175,6 +175,8 @@ class Backend {
   virtual void copy_rows(const std::byte* from, int64_t from_stride, std::span<const int32_t> from_rows,
                          std::byte* to, int64_t to_stride, std::span<const int32_t> to_rows,
                          int64_t count, int64_t bytes) const = 0;
+  // Waits for all ops before it.
+  virtual void finish() const {}
   // Rows that the model should hand over together where `modest` suit a processor's caches: a
   // device wants more. Never changes bits.
   virtual int64_t rows_at_once(int64_t modest) const { return modest; }

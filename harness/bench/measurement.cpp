@@ -16,8 +16,7 @@ double between(std::chrono::steady_clock::time_point a, std::chrono::steady_cloc
 }  // namespace
 
 void FairClock::slice() {
-  arithmetic_ += numerics_ == engine::Numerics::fp32 ? limits_->fp32(kSliceSeconds)
-                                                     : limits_->bf16(kSliceSeconds);
+  arithmetic_ += limits_->products(numerics_, kSliceSeconds);
   read_ += limits_->read(kSliceSeconds);
   ++slices_;
   sliced_ = std::chrono::steady_clock::now();
@@ -41,10 +40,11 @@ void FairClock::stop() {
   slice();
 }
 
-void FairClock::rate(double flops, double bytes, Measurement& out) const {
-  if (seconds_ <= 0 || slices_ == 0) return;
-  out.gflops = flops * 1e-9 / seconds_;
-  out.gb_s = bytes * 1e-9 / seconds_;
+void FairClock::rate(double flops, double bytes, double seconds, Measurement& out) const {
+  if (seconds <= 0 || slices_ == 0) return;
+  out.gflops = flops * 1e-9 / seconds;
+  out.gb_s = bytes * 1e-9 / seconds;
+  if (arithmetic_ <= 0 || read_ <= 0) return;  // limits that are not known
   const double of_arithmetic = *out.gflops / (arithmetic_ / slices_);
   const double of_read = *out.gb_s / (read_ / slices_);
   out.bound = of_arithmetic >= of_read ? Bound::compute : Bound::memory;

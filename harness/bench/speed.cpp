@@ -1,6 +1,7 @@
 #include "harness/bench/speed.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "base/random.h"
@@ -13,7 +14,6 @@ using engine::Engine;
 using engine::MachineLimits;
 using engine::TokenId;
 
-constexpr int64_t kPassTokens = 4096;      // prompts of one prefill measurement together
 constexpr int64_t kDecodePrompt = 64;
 constexpr double kEnoughSeconds = 3;
 constexpr int64_t kPrefixTokens = 585, kShortestQuestion = 20, kLongestQuestion = 160;
@@ -60,7 +60,8 @@ void time_scores(Engine& engine, const std::vector<engine::ScoreRequest>& reques
       timed_run();
     } while (!once && clock.seconds() < kEnoughSeconds);
   }
-  clock.rate(after.flops - before.flops, after.bytes_read - before.bytes_read, out);
+  clock.rate(after.flops - before.flops, after.bytes_read - before.bytes_read, clock.seconds(),
+             out);
   out.tok_s = static_cast<double>(after.tokens_computed - before.tokens_computed) / clock.seconds();
 }
 
@@ -128,12 +129,14 @@ void measure_limits(const MachineLimits& limits, const std::string& kernels,
   using Limit = double (MachineLimits::*)(double) const;
   constexpr std::pair<const char*, Limit> kLimits[] = {{"fp32", &MachineLimits::fp32},
                                                        {"bf16", &MachineLimits::bf16},
+                                                       {"fp8", &MachineLimits::fp8},
                                                        {"int8", &MachineLimits::int8},
                                                        {"read", &MachineLimits::read}};
   for (const auto& [name, limit] : kLimits) {
     double best = 0;
-    for (int slice = 0; slice < 5; ++slice) best = std::max(best, (limits.*limit)(0.1));
-    if (best == 0) continue;  // these kernels have no such instruction
+    const int slices = limits.device().empty() ? 5 : 1;
+    for (int slice = 0; slice < slices; ++slice) best = std::max(best, (limits.*limit)(0.1));
+    if (best == 0) continue;  // no such instruction
     Measurement out;
     out.what = "peak";
     out.shape = kernels;
@@ -146,33 +149,78 @@ void measure_limits(const MachineLimits& limits, const std::string& kernels,
   }
 }
 
-void measure_products(engine::ProductTimer& timer, const MachineLimits& limits,
+namespace {
+
+// Runs `work` (seconds, FLOP and bytes of `times` runs in a row) until enough has been timed.
+Measurement time_op(const std::function<engine::OpTimer::Timed(int times)>& work, int64_t rows,
+                    const engine::OpTimer& timer, const MachineLimits& limits,
+                    const SpeedOptions& options) {
+  const double enough = options.quick ? 0.15 : 0.6;
+  // The first run touches fresh memory. On a GPU several are queued together, a tenth of all, so
+  // that waiting for the last does not count.
+  work(1);
+  int times = 1;
+  if (!limits.device().empty()) {
+    times =
+        static_cast<int>(std::clamp(enough / 10 / std::max(work(1).seconds, 1e-7), 1.0, 1000.0));
+  }
+  FairClock clock(limits, timer.numerics());
+  engine::OpTimer::Timed all;
+  double done = 0;
+  clock.start();
+  while (all.seconds < enough) {
+    const engine::OpTimer::Timed timed = work(times);
+    all.seconds += timed.seconds;
+    all.flops += timed.flops;
+    all.bytes += timed.bytes;
+    done += times;
+    clock.tick();
+  }
+  clock.stop();
+  Measurement out;
+  out.dtype = std::string(engine::numerics_name(timer.numerics()));
+  out.tokens = rows;
+  out.threads = limits.threads();
+  clock.rate(all.flops, all.bytes, all.seconds, out);
+  out.tok_s = done * static_cast<double>(rows) / all.seconds;
+  return out;
+}
+
+}  // namespace
+
+void measure_products(engine::OpTimer& timer, const MachineLimits& limits,
                       const std::vector<int64_t>& rows, const SpeedOptions& options,
                       const MeasurementSink& sink) {
   for (size_t i = 0; i < timer.products().size(); ++i) {
     for (const int64_t m : rows) {
       const auto& product = timer.products()[i];
-      timer.run(i, m);
-      FairClock clock(limits, timer.numerics());
-      const double enough = options.quick ? 0.15 : 0.6;
-      double done = 0, seconds = 0;
-      clock.start();
-      while (seconds < enough) {
-        seconds += timer.run(i, m);
-        ++done;
-        clock.tick();
-      }
-      clock.stop();
-      Measurement out;
+      Measurement out = time_op(
+          [&](int times) -> engine::OpTimer::Timed {
+            const double seconds = timer.run(i, m, times);
+            return {seconds, 2.0 * times * static_cast<double>(m * product.n * product.k),
+                    times * static_cast<double>(product.bytes)};
+          },
+          m, timer, limits, options);
       out.what = "gemm";
       out.shape = options.shape + " " + product.name + " " + std::to_string(product.n) + "x" +
                   std::to_string(product.k);
-      out.dtype = std::string(engine::numerics_name(timer.numerics()));
-      out.tokens = m;
-      out.threads = limits.threads();
-      clock.rate(2 * done * static_cast<double>(m * product.n * product.k),
-                 done * static_cast<double>(product.bytes), out);
-      out.tok_s = done * static_cast<double>(m) / clock.seconds();
+      if (const auto peer = timer.peer(i, m)) {
+        out.of_peer = *peer * *out.tok_s / static_cast<double>(m);
+      }
+      sink(out);
+    }
+  }
+}
+
+void measure_ops(engine::OpTimer& timer, const MachineLimits& limits,
+                 const std::vector<int64_t>& rows, const SpeedOptions& options,
+                 const MeasurementSink& sink) {
+  for (size_t i = 0; i < timer.others().size(); ++i) {
+    for (const int64_t m : rows) {
+      Measurement out = time_op([&](int times) { return timer.run_other(i, m, times); }, m, timer,
+                                limits, options);
+      out.what = "op";
+      out.shape = options.shape + " " + timer.others()[i];
       sink(out);
     }
   }
@@ -181,7 +229,7 @@ void measure_products(engine::ProductTimer& timer, const MachineLimits& limits,
 Measurement measure_prefill(Engine& engine, const MachineLimits& limits, int64_t length,
                             const SpeedOptions& options) {
   const int64_t vocabulary = engine.capabilities().vocabulary_size;
-  const int64_t all = options.quick ? kPassTokens / 4 : kPassTokens;
+  const int64_t all = options.quick ? options.pass_tokens / 4 : options.pass_tokens;
   const int64_t prompts = std::max<int64_t>(1, all / length);
   Random random(1, static_cast<uint64_t>(length));
   std::vector<std::vector<TokenId>> ids;
@@ -193,6 +241,7 @@ Measurement measure_prefill(Engine& engine, const MachineLimits& limits, int64_t
   out.tokens = length;
   out.batch = prompts;
   time_scores(engine, requests, options.quick, limits, out);
+  if (options.full_model > 0) out.full_tok_s = *out.tok_s * options.full_model;
   return out;
 }
 
@@ -218,12 +267,14 @@ Measurement measure_decode(Engine& engine, const MachineLimits& limits, int64_t 
   Measurement out = measurement("decode", engine, limits, options);
   out.tokens = steps;
   out.batch = batch;
-  clock.rate(end.flops - begin.flops, end.bytes_read - begin.bytes_read, out);
+  clock.rate(end.flops - begin.flops, end.bytes_read - begin.bytes_read, clock.seconds(), out);
   out.tok_s = static_cast<double>(end.tokens_generated - begin.tokens_generated) / clock.seconds();
+  if (options.full_model > 0) out.full_tok_s = *out.tok_s * options.full_model;
   return out;
 }
 
-Measurement measure_scoring(Engine& engine, const MachineLimits& limits, const SpeedOptions& options) {
+Measurement measure_scoring(Engine& engine, const MachineLimits& limits,
+                            const SpeedOptions& options) {
   const int64_t vocabulary = engine.capabilities().vocabulary_size;
   const int subjects = options.quick ? 1 : 2;
   Random random(3);
@@ -232,8 +283,9 @@ Measurement measure_scoring(Engine& engine, const MachineLimits& limits, const S
   for (int s = 0; s < subjects; ++s) {
     const std::vector<TokenId> prefix = random_ids(random, kPrefixTokens, vocabulary);
     for (int q = 0; q < kQuestions; ++q) {
-      const auto length = kShortestQuestion + static_cast<int64_t>(random.below(static_cast<uint64_t>(
-                                                  kLongestQuestion - kShortestQuestion + 1)));
+      const auto length =
+          kShortestQuestion + static_cast<int64_t>(random.below(
+                                  static_cast<uint64_t>(kLongestQuestion - kShortestQuestion + 1)));
       prompts.push_back(prefix);
       const std::vector<TokenId> question = random_ids(random, length, vocabulary);
       prompts.back().insert(prompts.back().end(), question.begin(), question.end());
@@ -247,6 +299,7 @@ Measurement measure_scoring(Engine& engine, const MachineLimits& limits, const S
   out.tokens = static_cast<int64_t>(engine.plan(requests).tokens_computed);
   out.batch = static_cast<int64_t>(requests.size());
   time_scores(engine, requests, options.quick, limits, out);
+  if (options.full_model > 0) out.full_tok_s = *out.tok_s * options.full_model;
   return out;
 }
 

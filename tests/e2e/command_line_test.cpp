@@ -59,6 +59,40 @@ TEST(CommandLine, DevicesThatAreNotThereAreRefused) {
   expect_error(assay({"score", "--model", sample_checkpoint(), "--device", "cuda:4096"},
                      "{\"context\":[1],\"continuation\":[2]}\n"),
                4, {"CUDA", "--device cpu"});
+  expect_error(assay({"bench", "--shape", "qwen2.5-0.5b", "--device", "cuda:4096"}), 4,
+               {"CUDA", "--device cpu"});
+}
+
+// Every op of a small model by itself, and a stack of its layers.
+TEST(CommandLine, BenchMeasuresOps) {
+  const TemporaryDirectory dir;
+  const std::string config = (dir.path() / "small.json").string();
+  std::ofstream(config)
+      << R"({"model_type": "deepseek_v3", "hidden_size": 128, "intermediate_size": 128,
+    "moe_intermediate_size": 64, "num_hidden_layers": 4, "first_k_dense_replace": 1,
+    "num_attention_heads": 2, "num_key_value_heads": 2, "q_lora_rank": 64, "kv_lora_rank": 64,
+    "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32, "n_routed_experts": 8,
+    "n_shared_experts": 1, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+    "scoring_func": "sigmoid", "topk_method": "noaux_tc", "norm_topk_prob": true,
+    "routed_scaling_factor": 1.0, "vocab_size": 300, "max_position_embeddings": 1024,
+    "rms_norm_eps": 1e-6, "rope_theta": 10000, "tie_word_embeddings": false,
+    "num_nextn_predict_layers": 0, "torch_dtype": "bfloat16"})";
+  const Outcome ops = assay({"bench", "--shape", config, "--what", "op", "--rows", "3,40",
+                             "--quick", "--threads", "1", "--json"});
+  ASSERT_EQ(ops.code, 0) << ops.err;
+  for (const char* op : {"experts", "router", "attention", "decode attention", "norm", "head"}) {
+    EXPECT_NE(ops.out.find("small.json " + std::string(op) + "\""), std::string::npos)
+        << op << ops.out;
+  }
+  EXPECT_EQ(std::count(ops.out.begin(), ops.out.end(), '\n'), 12);
+  const Outcome stack = assay({"bench", "--shape", config, "--layers", "3", "--what", "prefill",
+                               "--prompts", "8", "--quick", "--threads", "1", "--json"});
+  ASSERT_EQ(stack.code, 0) << stack.err;
+  const json::Document line = json::Document::parse(stack.out, "bench");
+  const double rate = line.root().number_or("tok_s", -1);
+  EXPECT_GT(rate, 0);
+  EXPECT_NEAR(line.root().number_or("full_model_tok_s", 0), rate * 3 / 4, 1e-6 * rate);
+  expect_error(assay({"bench", "--shape", config, "--layers", "5"}), 2, {"4 layers"});
 }
 
 TEST(CommandLine, WrongPathsAreNamed) {

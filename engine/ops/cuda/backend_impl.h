@@ -130,6 +130,7 @@ class DeviceBackend final : public Backend {
       queue_->launch(copy_kernel<uint16_t>, blocks(count), kRowThreads, 0, args);
     }
   }
+  void finish() const override { queue_->synchronise(); }
   // Enough to fill a device, few enough that intermediate rows stay a small part of its memory.
   int64_t rows_at_once(int64_t) const override { return 4096; }
 

@@ -42,7 +42,12 @@ CudaSupport cuda_support() {
       continue;
     }
     CudaDevice device{i, properties.name, properties.major, properties.minor,
-                      properties.multiProcessorCount, properties.totalGlobalMem, 0};
+                      properties.multiProcessorCount, properties.totalGlobalMem, 0, {}};
+    int clock_khz = 0, memory_khz = 0;
+    cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, i);
+    cudaDeviceGetAttribute(&memory_khz, cudaDevAttrMemoryClockRate, i);
+    device.peak = device_peak(properties.major, properties.minor, properties.multiProcessorCount,
+                              clock_khz * 1e-3, memory_khz * 1e-3, properties.memoryBusWidth);
     size_t free = 0, total = 0;
     if (cudaSetDevice(i) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess) {
       device.free_memory = free;
@@ -53,16 +58,19 @@ CudaSupport cuda_support() {
   return support;
 }
 
+CudaDevice usable_cuda_device(int index) {
+  const CudaSupport support = cuda_support();
+  for (const CudaDevice& d : support.devices) {
+    if (d.index == index) return d;
+  }
+  throw_resource("no CUDA device " + std::to_string(index) +
+                     (support.why.empty() ? std::string() : ": " + support.why),
+                 {}, "see assay doctor, or use --device cpu");
+}
+
 std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
                                            bool ue8m0_activations, bool preparing) {
-  const CudaSupport support = cuda_support();
-  bool usable = false;
-  for (const CudaDevice& d : support.devices) usable |= d.index == device;
-  if (!usable) {
-    throw_resource("no CUDA device " + std::to_string(device) +
-                       (support.why.empty() ? std::string() : ": " + support.why),
-                   {}, "see assay doctor, or use --device cpu");
-  }
+  usable_cuda_device(device);
   return std::make_unique<cuda::DeviceBackend>(std::make_unique<cuda::Queue>(device, preparing), numerics,
                                                workers, ue8m0_activations);
 }

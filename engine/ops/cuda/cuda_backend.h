@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/ops/cuda/peak.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine::ops {
@@ -18,6 +19,7 @@ struct CudaDevice {
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
   size_t memory = 0, free_memory = 0;  // bytes
+  DevicePeak peak;
 };
 
 struct CudaSupport {
@@ -27,6 +29,8 @@ struct CudaSupport {
   std::string why;                              // no device can be used; empty: some can
 };
 CudaSupport cuda_support();
+// Throws resource where the device cannot be used.
+CudaDevice usable_cuda_device(int index);
 
 // `preparing`: prepares weights for another backend of the same device, on a second thread.
 // Throws resource where the device cannot be used.
