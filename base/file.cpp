@@ -116,7 +116,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 TemporaryDirectory::TemporaryDirectory(std::string_view prefix) {
-  std::string pattern = (fs::temp_directory_path() / (std::string(prefix) + ".XXXXXX")).string();
+  std::error_code error;
+  const fs::path folder = fs::temp_directory_path(error);
+  if (error) {
+    const char* named = std::getenv("TMPDIR");
+    throw_resource("there is no folder for temporary files: " + error.message(),
+                   named ? named : "/tmp", "set TMPDIR to one that exists");
+  }
+  std::string pattern = (folder / (std::string(prefix) + ".XXXXXX")).string();
   if (!::mkdtemp(pattern.data())) {
     throw_resource("cannot create a temporary directory: " + reason(), pattern);
   }

@@ -93,6 +93,17 @@ class Loader {
     }
   }
 
+  // After the last row: what was gathered from all of them.
+  void finish() {
+    if (split_.gathered.empty()) return;
+    for (Document& document : out_.documents) {
+      for (const Gathered& rule : split_.gathered) {
+        document.fields[rule.name] = gathered_[rule.name][document.text(rule.same)];
+      }
+      document.content_hash = sha256_hex(canonical_json(document.fields));
+    }
+  }
+
   void load_labels(const std::string& group) {
     labels_.clear();
     if (split_.labels_files.empty()) return;
@@ -140,8 +151,10 @@ class Loader {
     const std::string text = clean(file.bytes, where);
     file.bytes = {};
     uint64_t rows = 0;
+    const std::string name = file.path.stem().string();
     for_each_record(text, where, format, split_, group_, [&](Place& place) {
       ++rows;
+      place.file = name;
       add(place);
     });
     out_.files.push_back({file.path, file.sha256, rows});
@@ -174,6 +187,7 @@ class Loader {
         place.fail("unknown group \"" + document.group + "\"");
       }
     }
+    gather(document.fields, place);
     for (const Condition& condition : split_.where) {
       if (condition.field == "@index") {
         if (!in_range(index, condition)) return;
@@ -188,6 +202,22 @@ class Loader {
     if (!split_.cluster.empty()) document.cluster = fill_template(split_.cluster, document);
     document.content_hash = sha256_hex(canonical_json(document.fields));
     out_.documents.push_back(std::move(document));
+  }
+
+  static const std::string& text_field(const Fields& fields, const std::string& name,
+                                       const Place& place) {
+    const auto it = fields.find(name);
+    const auto* text = it == fields.end() ? nullptr : std::get_if<std::string>(&it->second);
+    if (!text) place.fail("\"gather\" needs the text \"" + name + "\"");
+    return *text;
+  }
+
+  void gather(const Fields& fields, const Place& place) {
+    for (const Gathered& rule : split_.gathered) {
+      auto& values = gathered_[rule.name][text_field(fields, rule.same, place)];
+      const std::string& value = text_field(fields, rule.field, place);
+      if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+    }
   }
 
   void make_fields(const Place& place, Fields& fields) {
@@ -253,6 +283,8 @@ class Loader {
   int64_t index_ = 0;
   std::vector<std::string> labels_;
   std::string labels_where_;
+  // name -> value of `same` -> values
+  std::map<std::string, std::map<std::string, std::vector<std::string>>> gathered_;
 };
 
 // What the data root itself says about its row counts ("assay-data.json").
@@ -412,6 +444,7 @@ Split load_split(const DatasetSpec& spec, const fs::path& root, std::string_view
     loader.load_labels(g);
     loader.load(g, located, reader);
   }
+  loader.finish();
   if (group && !group_files) {
     std::erase_if(out.documents, [&](const Document& d) { return d.group != *group; });
   }

@@ -37,6 +37,8 @@
 //                  such as {"letter": "answer"}. Top-level publisher's fields that no rule uses
 //                  keep their names; "answer" must be a valid index into "choices" where both
 //                  exist.
+//   gather*        {name: {"field": f, "same": g}}: the distinct values of f in all rows of the split
+//                  whose g is the row's, in file order, those that `where` leaves out included
 //   without*       names of "fields" that this split lacks (the answers of a hidden test set)
 //   labels*        {"file": pattern, "field": name}: a side file with one label a line
 //   where*         {field: value | [from, to]}: only rows that match (inclusive range); "@index" is

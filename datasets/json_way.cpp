@@ -119,6 +119,7 @@ FieldValue Way::read(const Place& place, bool* found) const {
   if (up + 1 == steps_.size()) {
     if (steps_[up] == "@key") return level.key;
     if (steps_[up] == "@position") return static_cast<int64_t>(level.position);
+    if (steps_[up] == "@file") return place.file;
   }
   if (up == 0 && steps_.size() == 1) {
     const auto side = place.extra.find(steps_[0]);

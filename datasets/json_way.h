@@ -6,6 +6,7 @@
 //   ^       up: what encloses the record (each "*" on the way to it opened one level)
 //   #       the element whose position is the record's own position in its list (parallel lists)
 //   @key    the record's name in the enclosing object; @position its 0-based position
+//   @file   the file's name without directories and the last extension
 //   .       (the whole way) the record itself
 // SQuAD's questions are "data.*.paragraphs.*.qas.*"; from there "^.context" is the passage.
 #pragma once
@@ -33,6 +34,7 @@ struct Place {
   std::vector<Level> levels;                 // [0] the root ... back() the record
   std::map<std::string, std::string> extra;  // fields from side files (labels)
   std::string where;                         // "file:line" or "file: way", for errors
+  std::string file;                          // for @file
 
   json::Value record() const { return levels.back().value; }
   [[noreturn]] void fail(const std::string& what) const;

@@ -11,10 +11,10 @@ namespace assay::datasets {
 
 namespace {
 
-constexpr std::array<std::string_view, 17> kSplitKeys = {
+constexpr std::array<std::string_view, 18> kSplitKeys = {
     "format", "files",        "split_name", "header",  "columns", "delimiter",
     "quotes", "invalid_utf8", "newlines",   "records", "fields",  "without",
-    "labels", "where",        "cluster",    "adapter", "comment"};
+    "labels", "where",        "cluster",    "adapter", "comment", "gather"};
 constexpr std::array<std::string_view, 4> kTopKeys = {"groups", "group_field", "splits", "origin"};
 constexpr std::array<std::string_view, 2> kCountKeys = {"rows", "rows_per_group"};
 
@@ -104,6 +104,14 @@ void apply_keys(json::Value object, SplitLayout& out) {
     out.fields.clear();
     v.for_each_member([&](std::string_view name, json::Value rule) {
       out.fields.emplace_back(std::string(name), rule);
+    });
+  }
+  if (const auto v = object.find("gather"); v.exists()) {
+    out.gathered.clear();
+    v.for_each_member([&](std::string_view name, json::Value rule) {
+      check_keys(rule, {"field", "same"});
+      out.gathered.push_back({std::string(name), std::string(rule.at("field").string()),
+                              std::string(rule.at("same").string())});
     });
   }
   if (const auto v = object.find("without"); v.exists()) {

@@ -24,6 +24,12 @@ struct FilePattern {
   std::string format;  // "" = the split's
 };
 
+// A list made from all rows of the split: the distinct values of `field` among the rows whose `same`
+// is the row's, in file order.
+struct Gathered {
+  std::string name, field, same;
+};
+
 struct SplitLayout {
   std::string name;       // the split's
   std::string file_name;  // what {split} stands for
@@ -35,6 +41,7 @@ struct SplitLayout {
   std::string records;  // may hold {group}
   std::string adapter;
   std::vector<FieldRule> fields;
+  std::vector<Gathered> gathered;
   std::vector<FilePattern> labels_files;  // alternatives
   std::string labels_field;
   std::vector<Condition> where;

@@ -24,8 +24,12 @@ constexpr int kSequences = 32, kSteps = 8;
 // over as many rows an expert, in a fraction of its memory.
 ModelConfig excerpt(ModelConfig config) {
   if (config.moe.routed_experts > 0) {
-    config.moe.first_layer = std::min<int64_t>(config.moe.first_layer, 1);
-    config.layers = config.moe.first_layer + 1;
+    int64_t moe_layers = 0;
+    for (int64_t l = 0; l < config.layers; ++l) moe_layers += config.is_moe_layer(l);
+    config.moe.first_layer = moe_layers < config.layers ? 1 : 0;
+    config.layers = config.moe.first_layer + (moe_layers > 0 ? 1 : 0);
+    config.moe.every = 1;
+    config.moe.dense_layers.clear();
     config.moe.routed_experts = std::min(config.moe.routed_experts,
                                          std::max(kCalibrationExperts, config.moe.experts_per_token));
     config.moe.groups = config.moe.kept_groups = 1;

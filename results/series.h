@@ -62,6 +62,16 @@ struct CheckpointNoise {
 // their degrees of freedom.
 std::map<std::string, CheckpointNoise> checkpoint_noise(std::span<const Series> series);
 
+struct PlotOptions {
+  size_t width = 80;
+  size_t rows = 4;      // lines of a chart
+  bool unicode = true;  // Braille dots; else ASCII
+  bool color = false;   // series of one question share a chart; without colours each has its own
+};
+// Charts of the series that have two points or more, as many side by side as fit; "" where there is
+// none. A chart's numbers are its largest and smallest value.
+std::string series_plot(std::span<const Series> series, const PlotOptions& options);
+
 Table series_table(std::span<const Series> series);
 // An array, one object a series, with all points.
 std::string series_json(std::span<const Series> series);

@@ -22,6 +22,14 @@ bool known(std::string_view name, bool limit) {
   return limit ? std::find(split, end, name) != end : std::find(begin, split, name) != split;
 }
 
+int64_t whole(json::Value object, std::string_view name, int64_t fallback, int64_t most) {
+  const int64_t value = object.integer_or(name, fallback);
+  if (value < 1 || value > most) {
+    object.at(name).fail("must be from 1 to " + std::to_string(most), "leave it out for the default");
+  }
+  return value;
+}
+
 }  // namespace
 
 std::string member_suggestion(const std::string& unknown) {
@@ -54,7 +62,7 @@ NamedProgram read_case(json::Value line) {
   } else {
     line.at("kind").fail("unknown kind '" + kind + "'", "use call or stdio");
   }
-  named.program.repeat = static_cast<int>(line.integer_or("repeat", 1));
+  named.program.repeat = static_cast<int>(whole(line, "repeat", 1, 100'000));
   Limits& limits = named.program.limits;
   if (const json::Value given = line.find("limits"); given.exists() && !given.is_null()) {
     given.for_each_member([&](std::string_view name, json::Value) {
@@ -62,14 +70,13 @@ NamedProgram read_case(json::Value line) {
     });
     if (given.has("time_s")) {
       limits.cpu_seconds = limits.wall_seconds = given.at("time_s").number();
+      if (!(limits.cpu_seconds > 0 && limits.cpu_seconds <= 86400)) {
+        given.at("time_s").fail("must be above 0 and at most 86400", "leave it out for the default");
+      }
     }
-    limits.memory_bytes = given.integer_or("memory_mb", limits.memory_bytes >> 20) << 20;
-    limits.processes = static_cast<int>(given.integer_or("processes", limits.processes));
-    limits.output_bytes = given.integer_or("output_kb", limits.output_bytes >> 10) << 10;
-    if (!(limits.cpu_seconds > 0 && limits.cpu_seconds <= 86400) || limits.memory_bytes <= 0 ||
-        limits.processes <= 0 || limits.output_bytes <= 0) {
-      given.fail("a limit is not positive", "leave it out for the default");
-    }
+    limits.memory_bytes = whole(given, "memory_mb", limits.memory_bytes >> 20, 1 << 30) << 20;
+    limits.processes = static_cast<int>(whole(given, "processes", limits.processes, 1'000'000));
+    limits.output_bytes = whole(given, "output_kb", limits.output_bytes >> 10, 1 << 30) << 10;
   }
   return named;
 }

@@ -1,16 +1,26 @@
 #include "sandbox/probe.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "sandbox/embedded.h"
 #include "sandbox/guard/landlock.h"
+#include "sandbox/purge.h"
 
 namespace assay::sandbox {
 namespace {
+
+constexpr time_t kAbandonedSeconds = 10;  // a janitor at work needs less
 
 std::string describe(const Verdict& verdict) {
   std::string text(outcome_name(verdict.outcome));
@@ -53,13 +63,43 @@ void prove(Shared& shared, const std::string& canary) {
   }
 }
 
+constexpr std::string_view kDirectory = "assay-sandbox-";
+
+// A supervisor holds a lock on its directory, which ends with it however it ends.
+Descriptor lock(const fs::path& directory) {
+  Descriptor held(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (held && flock(held.get(), LOCK_EX | LOCK_NB) != 0) held.reset();
+  return held;
+}
+
+// Directories that a supervisor and its janitor, killed together, could not remove. Only those whose
+// process is gone and whose lock is free: the id alone may mean another one's process (containers
+// that share a folder), the lock alone may not have been taken yet.
+void remove_abandoned(const fs::path& folder) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename();
+    if (name.rfind(kDirectory, 0) != 0) continue;
+    const pid_t process = std::atoi(name.c_str() + kDirectory.size());
+    struct stat info;
+    if (process <= 0 || kill(process, 0) == 0 || errno != ESRCH) continue;
+    if (lstat(entry.path().c_str(), &info) != 0 || info.st_uid != geteuid()) continue;
+    if (time(nullptr) - info.st_ctime < kAbandonedSeconds) continue;
+    if (const Descriptor free = lock(entry.path())) {
+      purge_directory(entry.path());
+      rmdir(entry.path().c_str());
+    }
+  }
+}
+
 Established try_level(Level level, const Options& options) {
   Established made;
   Probe& probe = made.probe;
   probe.level = level;
   made.janitor = std::make_unique<Janitor>();
   made.directory =
-      std::make_unique<TemporaryDirectory>("assay-sandbox-" + std::to_string(getpid()));
+      std::make_unique<TemporaryDirectory>(std::string(kDirectory) + std::to_string(getpid()));
+  made.lock = lock(made.directory->path());
   made.janitor->watch(made.directory->path());
   // Passable for the user id that programs run under, readable for none but us.
   chmod(made.directory->path().c_str(), 0711);
@@ -88,7 +128,10 @@ Established try_level(Level level, const Options& options) {
   shared.checkers = std::make_unique<Server>(shared.environment, Role::checker);
   prove(shared, canary);
   fs::remove(canary);
-  if (level != Level::c) made.directory.reset();
+  if (level != Level::c) {
+    made.lock.reset();
+    made.directory.reset();
+  }
 
   probe.user_namespace = probe.pid_namespace = probe.mount_namespace = probe.network_namespace =
       level != Level::c;
@@ -103,6 +146,19 @@ Established try_level(Level level, const Options& options) {
 }  // namespace
 
 Established establish(const Options& options) {
+  // What no level could do without has its own words.
+  check_interpreter(options.python);
+  {
+    const TemporaryDirectory trial("assay-trial");
+    write_file_atomically(trial.path() / "file", "x");
+    remove_abandoned(trial.path().parent_path());
+  }
+  if (options.force_level && *options.force_level > options.minimum_level) {
+    throw_resource("level " + std::string(level_name(*options.force_level)) +
+                       " is below the minimum level " +
+                       std::string(level_name(options.minimum_level)) + ", so no program was run",
+                   "sandbox");
+  }
   std::vector<std::string> missing;
   for (const Level level : {Level::a, Level::b, Level::c}) {
     if (options.force_level ? level != *options.force_level : level > options.minimum_level) {
@@ -118,10 +174,6 @@ Established establish(const Options& options) {
   }
   std::string all;
   for (const std::string& line : missing) all += (all.empty() ? "" : "; ") + line;
-  if (options.force_level && *options.force_level > options.minimum_level) {
-    all = "level " + std::string(level_name(*options.force_level)) +
-          " is below the minimum level " + std::string(level_name(options.minimum_level));
-  }
   throw_resource("programs cannot be isolated well enough here, so none was run: " + all, "sandbox",
                  "allow user namespaces or Landlock, or run on another machine; docs/sandbox.md");
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "sandbox/descriptor.h"
 #include "sandbox/janitor.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/worker.h"
@@ -15,6 +16,7 @@ struct Established {
   Probe probe;
   std::unique_ptr<Janitor> janitor;               // ends last
   std::unique_ptr<TemporaryDirectory> directory;  // level c: where programs may write
+  Descriptor lock;                                // says that the directory is in use
   std::unique_ptr<Shared> shared;
 };
 

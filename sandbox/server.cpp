@@ -90,14 +90,17 @@ bool ids_exist(const char* map, unsigned id) {
 
 }  // namespace
 
-Environment make_environment(Level level, const std::string& python) {
-  Environment environment;
-  environment.level = level;
-  std::error_code error;
+void check_interpreter(const std::string& python) {
   if (access(python.c_str(), X_OK) != 0) {
     throw_resource("the Python interpreter for the sandbox cannot be run: " + system_error(),
                    python, "install python3, or name another interpreter");
   }
+}
+
+Environment make_environment(Level level, const std::string& python) {
+  Environment environment;
+  environment.level = level;
+  std::error_code error;
   environment.python = python;
   environment.filter = syscall_filter(level);
   std::set<std::string> paths = {"/usr",
@@ -112,10 +115,19 @@ Environment make_environment(Level level, const std::string& python) {
   // An interpreter elsewhere brings its prefix: the directory above its bin/, real and as named
   // (a virtual environment is both).
   for (const fs::path& path : {fs::path(python), fs::canonical(python, error)}) {
-    const fs::path prefix = path.parent_path().parent_path();
-    if (!path.empty() && prefix != "/usr" && prefix != "/" && prefix.string().rfind("/usr/", 0)) {
-      paths.insert(prefix);
+    fs::path prefix = path.parent_path();
+    if (prefix.filename() == "bin") prefix = prefix.parent_path();
+    if (path.empty() || prefix == "/usr" || prefix == "/" || !prefix.string().rfind("/usr/", 0)) {
+      continue;
     }
+    for (const char* taken : {"/tmp", "/var/tmp", "/dev", "/run", "/proc"}) {
+      if (level != Level::c && (prefix.string() + "/").rfind(taken + std::string("/"), 0) == 0) {
+        throw_resource("programs have a " + std::string(taken) +
+                           " of their own, so that an interpreter there cannot be seen",
+                       prefix.string(), "use one that lies elsewhere");
+      }
+    }
+    paths.insert(prefix);
   }
   environment.paths.assign(paths.begin(), paths.end());
   if (geteuid() == 0) {

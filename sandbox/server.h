@@ -28,7 +28,10 @@ struct Environment {
   std::filesystem::path directory;  // level c: below it each slot has its directory
 };
 
-// Finds the interpreter's directories and a user id; throws Error(resource) if it does not start.
+// Throws Error(resource) if there is no such program.
+void check_interpreter(const std::string& python);
+
+// Finds the interpreter's directories and a user id.
 Environment make_environment(Level level, const std::string& python);
 
 // Messages on the control sockets; descriptors travel along.

@@ -22,6 +22,8 @@ struct Catalog::State {
     std::string base_name;  // of the variant without overrides
     int64_t order = 0;
     TaskInfo info;
+    // Names that stand for several variants: {"olmes": {"olmes_letters", "cloze"}}.
+    std::map<std::string, std::vector<std::string>> together;
   };
   struct Raw {
     std::string text, origin;
@@ -156,6 +158,19 @@ void Catalog::State::rebuild() {
         entry.info.variants.push_back(variant_info(merged.root(), std::string(variant)));
       });
     }
+    if (json::Value together = root.find("together"); together.exists()) {
+      together.for_each_member([&](std::string_view set, json::Value members) {
+        const auto known = [&](std::string_view variant) {
+          return std::any_of(entry.info.variants.begin(), entry.info.variants.end(),
+                             [&](const VariantInfo& v) { return v.name == variant; });
+        };
+        if (known(set)) members.fail("'" + std::string(set) + "' is a variant already");
+        entry.together[std::string(set)] = members.strings();
+        for (const std::string& member : members.strings()) {
+          if (!known(member)) members.fail("no variant '" + member + "'");
+        }
+      });
+    }
     entries.emplace(name, std::move(entry));
   }
 }
@@ -233,17 +248,27 @@ const TaskInfo& Catalog::info(std::string_view task) const {
 std::vector<TaskChoice> Catalog::expand(std::string_view list,
                                         std::string_view default_variant) const {
   std::vector<TaskChoice> choices;
-  auto add = [&](TaskChoice choice) {
+  const auto add = [&](const auto& self, TaskChoice choice) -> void {
     const TaskInfo& task = info(choice.task);
     if (choice.variant.empty()) choice.variant = std::string(default_variant);
     if (choice.variant.empty()) choice.variant = task.variants.front().name;
     std::vector<std::string_view> names;
     for (const VariantInfo& variant : task.variants) names.push_back(variant.name);
+    const auto& together = state_->entries.find(choice.task)->second.together;
+    if (const auto set = together.find(choice.variant); set != together.end()) {
+      for (const std::string& member : set->second) {
+        choice.variant = member;
+        self(self, choice);
+      }
+      return;
+    }
     if (std::find(names.begin(), names.end(), choice.variant) == names.end()) {
+      for (const auto& [set, members] : together) names.push_back(set);
       std::string all;
       for (std::string_view name : names) all += (all.empty() ? "" : ", ") + std::string(name);
+      const std::string near = nearest_word(choice.variant, names.data(), names.size());
       throw_usage("task " + choice.task + " has no variant '" + choice.variant + "'",
-                  "it has " + all);
+                  (near.empty() ? "" : "did you mean " + near + "? ") + "it has " + all);
     }
     if (std::find(choices.begin(), choices.end(), choice) == choices.end()) {
       choices.push_back(std::move(choice));
@@ -264,13 +289,13 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list,
     auto suite = std::find_if(state_->suites.begin(), state_->suites.end(),
                               [&](const SuiteInfo& s) { return s.name == choice.task; });
     if (suite == state_->suites.end()) {
-      add(std::move(choice));
+      add(add, std::move(choice));
       continue;
     }
     for (TaskChoice member : suite->tasks) {
       if (!choice.variant.empty()) member.variant = choice.variant;
       member.suite = suite->name;
-      add(std::move(member));
+      add(add, std::move(member));
     }
   }
   if (choices.empty()) throw_usage("no tasks are named", "--tasks mmlu,gsm8k or a suite's name");
@@ -288,7 +313,11 @@ std::shared_ptr<const TaskFile> Catalog::file(std::string_view task,
                                               std::string_view variant) const {
   const TaskInfo& known = info(task);
   std::string name(variant.empty() ? known.variants.front().name : std::string(variant));
-  expand(std::string(task) + "@" + name);  // checks the variant
+  const auto checked = expand(std::string(task) + "@" + name);
+  if (checked.size() != 1 || checked.front().variant != name) {
+    throw_usage(std::string(task) + "@" + name + " stands for several variants",
+                "name one of them");
+  }
   std::lock_guard lock(state_->mutex);
   auto& file = state_->files[{std::string(task), name}];
   if (!file) {

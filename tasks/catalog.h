@@ -73,7 +73,8 @@ class Catalog {
   const TaskInfo& info(std::string_view task) const;  // unknown: usage, with the nearest name
 
   // "mmlu,core-en,gsm8k@lmeval,ceval:law" -> choices in that order, duplicates removed.
-  // TASK[:GROUP][@VARIANT]; a suite's name stands for its tasks. `default_variant` fills the rest.
+  // TASK[:GROUP][@VARIANT]; a suite's name stands for its tasks, a name under "together" for the
+  // variants it lists. `default_variant` fills the rest.
   std::vector<TaskChoice> expand(std::string_view list,
                                  std::string_view default_variant = {}) const;
   // A suite's limit for `list` if it is one suite's name, else 0.

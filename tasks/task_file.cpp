@@ -264,7 +264,7 @@ std::string template_digest_of(json::Value root) {
   out.begin_object();
   root.for_each_member([&](std::string_view key, json::Value value) {
     for (const char* other : {"title", "row", "section", "summary", "card", "data", "variants",
-                              "base", "order", "shots", "max_len", "primary"}) {
+                              "together", "base", "order", "shots", "max_len", "primary"}) {
       if (key == other) return;
     }
     out.key(key).value(value);
@@ -336,7 +336,8 @@ std::shared_ptr<const TaskFile> parse_task_file(json::Document merged, const std
   file->name = std::string(keys.required("task").string());
   file->variant = variant;
   file->where = where;
-  for (const char* key : {"title", "row", "section", "summary", "variants", "order", "base"}) {
+  for (const char* key :
+       {"title", "row", "section", "summary", "variants", "together", "order", "base"}) {
     keys.optional(key);
   }
   file->card = read_card(keys.optional("card"));

@@ -1,7 +1,9 @@
 #include "engine/checkpoint/binding.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <set>
 
@@ -110,16 +112,36 @@ class Binder {
     view.scale_rows = blocks(slot.shape[0], view.block);
     view.scale_cols = blocks(slot.shape[1], view.block);
     const std::vector<int64_t> expected{view.scale_rows, view.scale_cols};
-    if (found->entry->dtype != "F32")
-      problem("scales of dtype " + found->entry->dtype + " are not supported",
-              shards_.where(*found), "supported: F32");
+    const std::string& dtype = found->entry->dtype;
+    if (dtype != "F32" && dtype != "BF16" && dtype != "F8_E8M0")
+      problem("scales of dtype " + dtype + " are not supported", shards_.where(*found),
+              "supported: F32, BF16, F8_E8M0");
     else if (found->entry->shape != expected)
       problem("its shape is " + shape_text(found->entry->shape) + ", but 128x128 blocks of " +
                   shape_text({slot.shape[0], slot.shape[1]}) + " need " + shape_text(expected),
               shards_.where(*found));
-    else
+    else if (dtype == "F32")
       view.scale = reinterpret_cast<const float*>(aligned(*found, sizeof(float)));
+    else
+      view.scale = widened(*found, dtype == "BF16");
     return view.scale != nullptr;
+  }
+
+  // Scales as floats: all BF16 values and all powers of two of E8M0 are (0xff is NaN).
+  const float* widened(const ShardedTensor& tensor, bool bf16) {
+    const std::byte* data = shards_.data(tensor);
+    const size_t n = tensor.entry->bytes / (bf16 ? 2 : 1);
+    out_.copies.push_back(std::make_unique<uint64_t[]>(n / 2 + 1));
+    auto* out = reinterpret_cast<float*>(out_.copies.back().get());
+    for (size_t i = 0; i < n; ++i) {
+      const auto byte = [&](size_t at) { return std::to_integer<uint16_t>(data[at]); };
+      if (bf16)
+        out[i] = bf16_to_float(static_cast<uint16_t>(byte(2 * i) | byte(2 * i + 1) << 8));
+      else
+        out[i] = byte(i) == 0xff ? std::numeric_limits<float>::quiet_NaN()
+                                 : std::ldexp(1.0f, byte(i) - 127);
+    }
+    return out;
   }
 
   // The tensor's bytes where they lie, or a copy where that is not aligned to its elements.

@@ -131,10 +131,20 @@ void Checkpoint::will_need(std::span<const TensorView> tensors) const {
 std::vector<TensorView> tensors_of(const LayerWeights& w) {
   const AttentionWeights& a = w.attention;
   std::vector<TensorView> out;
-  for (const TensorView& tensor :
-       {w.input_norm, w.post_attention_norm, a.q_a, a.q_a_norm, a.q_b, a.kv_a, a.kv_a_norm, a.kv_b,
-        a.q, a.k, a.v, a.q_bias, a.k_bias, a.v_bias, a.q_norm, a.k_norm, a.o, w.mlp.gate, w.mlp.up,
-        w.mlp.down, w.router, w.router_bias, w.shared.gate, w.shared.up, w.shared.down}) {
+  for (const TensorView& tensor : {w.input_norm,  w.post_attention_norm,
+                                   a.q_a,         a.q_a_norm,
+                                   a.q_b,         a.kv_a,
+                                   a.kv_a_norm,   a.kv_b,
+                                   a.q,           a.k,
+                                   a.v,           a.q_bias,
+                                   a.k_bias,      a.v_bias,
+                                   a.q_norm,      a.k_norm,
+                                   a.o,           a.o_bias,
+                                   a.q_a_bias,    a.kv_a_bias,
+                                   w.mlp.gate,    w.mlp.up,
+                                   w.mlp.down,    w.router,
+                                   w.router_bias, w.shared.gate,
+                                   w.shared.up,   w.shared.down}) {
     if (tensor) out.push_back(tensor);
   }
   return out;

@@ -34,7 +34,9 @@ struct AttentionWeights {
   TensorView kv_b;       // [heads * (nope + v), kv_lora_rank]: per head k_nope, then v
   // Grouped-query attention (and q of MLA without q_lora).
   TensorView q, k, v;  // [heads * head_dim, hidden], [kv_heads * head_dim, hidden] x 2
-  TensorView q_bias, k_bias, v_bias;  // Qwen2
+  TensorView q_bias, k_bias, v_bias;  // Qwen2; with attention_bias Llama and Qwen3
+  TensorView q_a_bias, kv_a_bias;     // MLA with attention_bias
+  TensorView o_bias;                  // attention_bias
   TensorView q_norm, k_norm;          // [head_dim]; Qwen3
   TensorView o;                       // [hidden, heads * v_head_dim]
 };

@@ -4,7 +4,9 @@
 //   llama, qwen2: head_dim = hidden_size / num_attention_heads
 //   all: tie_word_embeddings false, hidden_act silu, attention_bias and mlp_bias false
 //   deepseek_v3: topk_method noaux_tc, scoring_func sigmoid; deepseek_v2: scoring_func softmax
-//   yarn: beta_fast 32, beta_slow 1, mscale 1, mscale_all_dim 0
+//   yarn: beta_fast 32, beta_slow 1, mscale 1, mscale_all_dim 0, truncate true; but for DeepSeek,
+//   mscale counts only where both are given (transformers modeling_rope_utils.py)
+//   quantization_config: fmt e4m3, activation_scheme dynamic (transformers leaves fmt out)
 #include "engine/checkpoint/config.h"
 
 #include <algorithm>
@@ -54,6 +56,13 @@ const FamilyName& find_family(ConfigReader& reader) {
 void read_rope(ConfigReader& reader, ModelConfig& config) {
   RopeConfig& rope = config.rope;
   rope.pairs = config.mla ? RopePairs::adjacent : RopePairs::halves;
+  if (config.mla) {
+    if (config.family == Family::deepseek_v3) {  // transformers' class has the other layout too
+      if (!reader.boolean_or("rope_interleave", true)) rope.pairs = RopePairs::halves;
+    } else {
+      reader.demand_if_there("rope_interleave", true);
+    }
+  }
   rope.dim = config.mla ? config.mla->rope_dim : config.head_dim;
   if (rope.dim % 2 != 0)
     throw_bad_input(
@@ -93,11 +102,17 @@ void read_rope(ConfigReader& reader, ModelConfig& config) {
     if (rope.factor < 1) node.at("factor").fail("must be at least 1");
     rope.original_context = r.count("original_max_position_embeddings");
     if (name == "yarn") {
-      r.demand_if_there("truncate", true);  // floor and ceil of the ramp's ends
+      rope.truncate = r.boolean_or("truncate", true);
+      if (r.optional("attention_factor").exists())
+        rope.attention_factor = r.positive("attention_factor");
       rope.beta_fast = r.number_or("beta_fast", 32);
       rope.beta_slow = r.number_or("beta_slow", 1);
       rope.mscale = r.number_or("mscale", 1);
       rope.mscale_all_dim = r.number_or("mscale_all_dim", 0);
+      if (!config.mla && (rope.mscale == 0 || rope.mscale_all_dim == 0)) {
+        rope.mscale = 1;
+        rope.mscale_all_dim = 0;
+      }
       if (!(rope.beta_slow > 0) || rope.beta_fast < rope.beta_slow)
         node.fail("beta_fast must be at least beta_slow, and both positive");
     } else {
@@ -118,8 +133,8 @@ void read_quantization(ConfigReader& reader, ModelConfig& config) {
   if (!node.exists()) return;
   ConfigReader r(node, config.source);
   r.demand("quant_method", "fp8");
-  r.demand("fmt", "e4m3");
-  r.demand("activation_scheme", "dynamic");
+  r.demand("fmt", "e4m3", true);
+  r.demand("activation_scheme", "dynamic", true);
   const json::Value block = r.required("weight_block_size");
   if (!block.is_array() || block.size() != 2 || block[0].integer() != 128 ||
       block[1].integer() != 128)
@@ -154,7 +169,7 @@ void read_grouped_attention(ConfigReader& reader, ModelConfig& config) {
                       reader.where("num_attention_heads"));
     config.head_dim = config.hidden / config.heads;
   }
-  config.qkv_bias = config.family == Family::qwen2;
+  config.qkv_bias = config.family == Family::qwen2 || config.o_bias;
   config.qk_norm = qwen3;
 }
 
@@ -183,7 +198,6 @@ void read_latent_attention(ConfigReader& reader, ModelConfig& config) {
     value.fail("contradicts qk_nope_head_dim + qk_rope_head_dim: " + value.dump() + " against " +
                std::to_string(config.head_dim));
   }
-  reader.demand_if_there("rope_interleave", true);
 }
 
 void check_experts(ConfigReader& reader, const ModelConfig& config) {
@@ -213,15 +227,15 @@ void check_experts(ConfigReader& reader, const ModelConfig& config) {
 void read_deepseek_experts(ConfigReader& reader, ModelConfig& config) {
   const bool v3 = config.family == Family::deepseek_v3;
   MoeConfig& moe = config.moe;
-  reader.demand_if_there("moe_layer_freq", int64_t{1});
   if (!reader.required_or_null("n_routed_experts").exists()) {  // a dense model
     reader.ignore({"first_k_dense_replace", "num_experts_per_tok", "moe_intermediate_size",
                    "n_shared_experts", "n_group", "topk_group", "scoring_func", "topk_method",
-                   "norm_topk_prob", "routed_scaling_factor"});
+                   "norm_topk_prob", "routed_scaling_factor", "moe_layer_freq"});
     return;
   }
   moe.routed_experts = reader.count("n_routed_experts", 1, 4096);
   moe.first_layer = reader.count("first_k_dense_replace", 0);
+  if (reader.optional("moe_layer_freq").exists()) moe.every = reader.count("moe_layer_freq");
   moe.experts_per_token = reader.count("num_experts_per_tok");
   moe.expert_hidden = reader.count("moe_intermediate_size");
   if (reader.optional("n_shared_experts").exists())
@@ -259,11 +273,19 @@ void read_deepseek_experts(ConfigReader& reader, ModelConfig& config) {
 
 void read_qwen3_experts(ConfigReader& reader, ModelConfig& config) {
   MoeConfig& moe = config.moe;
-  reader.demand_if_there("decoder_sparse_step", int64_t{1});
+  if (reader.optional("decoder_sparse_step").exists())
+    moe.every = reader.count("decoder_sparse_step");
+  moe.phase = 1;
   const json::Value dense = reader.optional("mlp_only_layers");
-  if (dense.exists() && dense.size() > 0)
-    dense.fail("layers without experts are not supported in qwen3_moe");
-  moe.routed_experts = reader.count("num_experts", 1, 4096);
+  if (dense.exists())
+    dense.for_each_element([&](json::Value v) { moe.dense_layers.push_back(v.integer()); });
+  // Transformers 5 writes num_local_experts.
+  const json::Value experts = reader.optional("num_experts");
+  const json::Value local = reader.optional("num_local_experts");
+  if (experts.exists() && local.exists() && experts.integer() != local.integer())
+    experts.fail("contradicts num_local_experts: " + experts.dump() + " against " + local.dump());
+  moe.routed_experts = reader.count(
+      local.exists() && !experts.exists() ? "num_local_experts" : "num_experts", 1, 4096);
   moe.experts_per_token = reader.count("num_experts_per_tok");
   moe.expert_hidden = reader.count("moe_intermediate_size");
   moe.normalize_weights = reader.required("norm_topk_prob").boolean();
@@ -300,6 +322,13 @@ std::string_view family_name(Family family) {
   return "?";
 }
 
+bool ModelConfig::is_moe_layer(int64_t layer) const {
+  return moe.routed_experts > 0 && layer >= moe.first_layer &&
+         (layer + moe.phase) % moe.every == 0 &&
+         std::find(moe.dense_layers.begin(), moe.dense_layers.end(), layer) ==
+             moe.dense_layers.end();
+}
+
 ModelConfig parse_config(json::Value root, std::string source) {
   ModelConfig config;
   config.source = std::move(source);
@@ -318,8 +347,12 @@ ModelConfig parse_config(json::Value root, std::string source) {
   config.norm_eps = reader.positive("rms_norm_eps");
   config.tied_head = reader.boolean_or("tie_word_embeddings", false);
   reader.demand("hidden_act", "silu", true);
-  for (const char* key : {"attention_bias", "mlp_bias", "use_sliding_window", "use_mrope"})
+  for (const char* key : {"mlp_bias", "use_sliding_window", "use_mrope"})
     reader.demand_if_there(key, false);
+  if (config.family == Family::qwen2)
+    reader.demand_if_there("attention_bias", false);  // its class has no such key
+  else
+    config.o_bias = reader.boolean_or("attention_bias", false);
   if (config.family == Family::qwen2 || config.family == Family::qwen3 ||
       config.family == Family::qwen3_moe)
     reader.ignore({"sliding_window", "max_window_layers"});  // switched off by use_sliding_window

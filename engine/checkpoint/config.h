@@ -33,6 +33,8 @@ struct RopeConfig {
   double factor = 1;             // yarn, llama3
   int64_t original_context = 0;  // yarn, llama3: original_max_position_embeddings
   double beta_fast = 32, beta_slow = 1, mscale = 1, mscale_all_dim = 0;  // yarn
+  bool truncate = true;                    // yarn: the ramp's ends are whole dimensions
+  std::optional<double> attention_factor;  // yarn: on cos and sin, instead of what mscale gives
   double low_freq_factor = 1, high_freq_factor = 4;                      // llama3
 };
 
@@ -42,7 +44,10 @@ enum class RouterScore { sigmoid, softmax };
 enum class GroupScore { top2_sum, maximum };
 
 struct MoeConfig {
-  int64_t first_layer = 0;     // layers [first_layer, layers) are MoE layers; earlier ones dense
+  // MoE layers: from first_layer on, those whose number plus `phase` is a multiple of `every`,
+  // without the ones named dense.
+  int64_t first_layer = 0, every = 1, phase = 0;
+  std::vector<int64_t> dense_layers;
   int64_t routed_experts = 0;  // 0: a dense model
   int64_t experts_per_token = 0;
   int64_t expert_hidden = 0;   // width of one expert's MLP
@@ -76,7 +81,8 @@ struct ModelConfig {
   int64_t heads = 0;
   int64_t kv_heads = 0;   // MLA: equals heads
   int64_t head_dim = 0;   // width of q and k per head (MLA: nope_dim + rope_dim)
-  bool qkv_bias = false;  // Qwen2
+  bool qkv_bias = false;  // Qwen2; others with attention_bias
+  bool o_bias = false;    // attention_bias; MLA: also q_a and kv_a then
   bool qk_norm = false;   // Qwen3: RMSNorm over each head of q and k, before rotation
   RopeConfig rope;
 
@@ -93,9 +99,7 @@ struct ModelConfig {
   std::optional<int64_t> training_step, training_tokens;
   std::vector<std::string> notes;  // keys that were seen, do not matter, and deserve a word
 
-  bool is_moe_layer(int64_t layer) const {
-    return moe.routed_experts > 0 && layer >= moe.first_layer;
-  }
+  bool is_moe_layer(int64_t layer) const;
   // Width of one token's attention input to o_proj, and of v per head.
   int64_t v_head_dim() const { return mla ? mla->v_dim : head_dim; }
 };

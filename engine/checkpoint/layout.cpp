@@ -84,12 +84,15 @@ class Walker {
       const MlaConfig& mla = *config_.mla;
       if (mla.q_lora_rank > 0) {
         matrix(prefix + "q_a_proj.weight", mla.q_lora_rank, hidden, w.q_a);
+        if (config_.o_bias) vector(prefix + "q_a_proj.bias", mla.q_lora_rank, w.q_a_bias);
         vector(prefix + "q_a_layernorm.weight", mla.q_lora_rank, w.q_a_norm);
         matrix(prefix + "q_b_proj.weight", q_rows, mla.q_lora_rank, w.q_b);
       } else {
         matrix(prefix + "q_proj.weight", q_rows, hidden, w.q);
       }
       matrix(prefix + "kv_a_proj_with_mqa.weight", mla.kv_lora_rank + mla.rope_dim, hidden, w.kv_a);
+      if (config_.o_bias)
+        vector(prefix + "kv_a_proj_with_mqa.bias", mla.kv_lora_rank + mla.rope_dim, w.kv_a_bias);
       vector(prefix + "kv_a_layernorm.weight", mla.kv_lora_rank, w.kv_a_norm);
       matrix(prefix + "kv_b_proj.weight", heads * (mla.nope_dim + mla.v_dim), mla.kv_lora_rank,
              w.kv_b);
@@ -109,6 +112,7 @@ class Walker {
       }
     }
     matrix(prefix + "o_proj.weight", hidden, heads * config_.v_head_dim(), w.o);
+    if (config_.o_bias) vector(prefix + "o_proj.bias", hidden, w.o_bias);
   }
 
   const ModelConfig& config_;

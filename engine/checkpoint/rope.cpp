@@ -22,8 +22,13 @@ double yarn_ramp(const RopeConfig& rope, int64_t pair) {
     return dim * std::log(static_cast<double>(rope.original_context) / (kTwoPi * rotations)) /
            (2 * std::log(rope.theta));
   };
-  const double low = std::max(std::floor(correction(rope.beta_fast)), 0.0);
-  double high = std::min(std::ceil(correction(rope.beta_slow)), dim - 1);
+  double low = correction(rope.beta_fast), high = correction(rope.beta_slow);
+  if (rope.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1);
   if (low == high) high += 0.001;
   return std::clamp((static_cast<double>(pair) - low) / (high - low), 0.0, 1.0);
 }
@@ -57,6 +62,7 @@ std::vector<double> rope_inverse_frequencies(const RopeConfig& rope) {
 
 double rope_cos_sin_factor(const RopeConfig& rope) {
   if (rope.scaling != RopeScaling::yarn) return 1;
+  if (rope.attention_factor) return *rope.attention_factor;
   return yarn_m(rope.mscale, rope.factor) / yarn_m(rope.mscale_all_dim, rope.factor);
 }
 

@@ -1,6 +1,7 @@
 #include "engine/checkpoint/shards.h"
 
 #include <algorithm>
+#include <regex>
 #include <set>
 #include <system_error>
 
@@ -33,6 +34,26 @@ std::map<std::string, std::string> load_index(const fs::path& path, std::vector<
   return map;
 }
 
+// The names model-0000I-of-0000N.safetensors for I of 1 .. N, where the directory holds one of
+// them: without an index, too, it is known which shards there must be.
+std::set<std::string> shards_without_index(const fs::path& directory) {
+  static const std::regex kShard("model-[0-9]{5}-of-([0-9]{5})\\.safetensors");
+  std::set<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().filename().string();
+    std::smatch match;
+    if (!std::regex_match(name, match, kShard)) continue;
+    const std::string total = match[1];
+    for (int i = 1; i <= std::stoi(total); ++i) {
+      const std::string number = std::to_string(100'000 + i).substr(1);
+      names.insert("model-" + number + "-of-" + total + ".safetensors");
+    }
+    names.insert(name);
+  }
+  return names;
+}
+
 }  // namespace
 
 std::string ShardSet::where(const ShardedTensor& t) const {
@@ -60,6 +81,9 @@ ShardSet ShardSet::open(const fs::path& directory, std::vector<Error>& problems,
   } else if (has_index) {
     index = load_index(index_path, problems);
     for (const auto& [tensor, file] : index) names.insert(file);
+  } else if (names = shards_without_index(directory); !names.empty()) {
+    notes.push_back("no model.safetensors.index.json: all " + std::to_string(names.size()) +
+                    " shards are read");
   } else {
     problems.push_back(bad_input("no model.safetensors and no model.safetensors.index.json",
                                  directory.string(),
@@ -73,9 +97,10 @@ ShardSet ShardSet::open(const fs::path& directory, std::vector<Error>& problems,
     if (!fs::exists(path, ignored)) {
       const auto n = std::count_if(index.begin(), index.end(),
                                    [&](const auto& item) { return item.second == name; });
-      problems.push_back(bad_input(
-          "shard is missing: the index names " + tensors_text(static_cast<size_t>(n)) + " in it",
-          path.string(), "fetch the file"));
+      problems.push_back(bad_input(has_index ? "shard is missing: the index names " +
+                                                   tensors_text(static_cast<size_t>(n)) + " in it"
+                                             : "shard is missing",
+                                   path.string(), "fetch the file"));
       failed.insert(name);
       continue;
     }

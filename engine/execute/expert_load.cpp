@@ -10,12 +10,14 @@ constexpr double kUnit = 1.0 / (1 << 24);
 }
 
 LoadCounter::LoadCounter(const ModelConfig& config)
-    : first_layer_(static_cast<int>(config.moe.first_layer)),
-      layers_(config.moe.routed_experts > 0
-                  ? static_cast<size_t>(std::max<int64_t>(0, config.layers - config.moe.first_layer))
-                  : 0),
-      experts_(layers_ > 0 ? static_cast<size_t>(config.moe.routed_experts) : 0),
-      top_k_(static_cast<size_t>(config.moe.experts_per_token)) {}
+    : top_k_(static_cast<size_t>(config.moe.experts_per_token)) {
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    index_.push_back(moe_layers_.size());
+    if (config.is_moe_layer(layer)) moe_layers_.push_back(static_cast<int>(layer));
+  }
+  layers_ = moe_layers_.size();
+  experts_ = layers_ > 0 ? static_cast<size_t>(config.moe.routed_experts) : 0;
+}
 
 void LoadCounter::Counts::ensure(size_t size) {
   tokens.resize(size);
@@ -23,7 +25,7 @@ void LoadCounter::Counts::ensure(size_t size) {
 }
 
 void LoadCounter::add(std::span<const LoadPiece> pieces, int layer, const ops::Routing& routing) {
-  const size_t base = static_cast<size_t>(layer - first_layer_) * experts_;
+  const size_t base = index_[static_cast<size_t>(layer)] * experts_;
   for (const LoadPiece& piece : pieces) {
     Counts& counts = piece.waits ? waiting_[piece.owner] : released_[piece.group];
     counts.ensure(layers_ * experts_);
@@ -53,7 +55,7 @@ void LoadCounter::report(ResultSink& sink) {
     for (size_t layer = 0; layer < layers_; ++layer) {
       ExpertLoad load;
       load.group = group;
-      load.layer = first_layer_ + static_cast<int>(layer);
+      load.layer = moe_layers_[layer];
       const auto first = static_cast<ptrdiff_t>(layer * experts_);
       const auto last = first + static_cast<ptrdiff_t>(experts_);
       load.tokens.assign(counts.tokens.begin() + first, counts.tokens.begin() + last);

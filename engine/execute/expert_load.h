@@ -43,7 +43,8 @@ class LoadCounter {
     std::vector<int64_t> weight;
     void ensure(size_t size);
   };
-  int first_layer_ = 0;
+  std::vector<int> moe_layers_;  // of the model, ascending
+  std::vector<size_t> index_;    // of a layer in moe_layers_
   size_t layers_ = 0, experts_ = 0, top_k_ = 0;
   std::map<int, Counts> released_;
   std::map<uint32_t, Counts> waiting_;

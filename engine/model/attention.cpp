@@ -27,7 +27,7 @@ void clip_segments(std::span<const ops::Segment> segments, int64_t begin, int64_
 // What a row of KV memory holds, before rounding: [latent | key part] or [keys | values].
 void Decoder::make_kv(const PreparedLayer& layer, ops::ConstRows normed, const int32_t* positions,
                       ops::Rows out) const {
-  backend_.linear(*layer.kv, normed, layer.kv_bias.empty() ? nullptr : layer.kv_bias.data(), out);
+  backend_.linear(*layer.kv, normed, layer.kv_bias.data(), out);
   if (config_.mla) {
     const int64_t latent = config_.mla->kv_lora_rank;
     backend_.rms_norm(columns(out, 0, latent), layer.kv_a_norm.data(), kLatentNormEps,
@@ -46,14 +46,13 @@ void Decoder::make_kv(const PreparedLayer& layer, ops::ConstRows normed, const i
 void Decoder::queries(const PreparedLayer& layer, ops::ConstRows normed, const int32_t* positions,
                       ops::Rows out) {
   const auto heads = static_cast<int>(config_.heads), dim = static_cast<int>(config_.head_dim);
-  const float* bias = layer.q_bias.empty() ? nullptr : layer.q_bias.data();
   if (layer.q_a) {
     const ops::Rows compressed = matrix(chunk_a_, normed.rows, layer.q_a->n);
-    backend_.linear(*layer.q_a, normed, nullptr, compressed);
+    backend_.linear(*layer.q_a, normed, layer.q_a_bias.data(), compressed);
     backend_.rms_norm(compressed, layer.q_a_norm.data(), kLatentNormEps, compressed);
-    backend_.linear(*layer.q, compressed, bias, out);
+    backend_.linear(*layer.q, compressed, layer.q_bias.data(), out);
   } else {
-    backend_.linear(*layer.q, normed, bias, out);
+    backend_.linear(*layer.q, normed, layer.q_bias.data(), out);
   }
   if (!layer.q_norm.empty()) {
     backend_.head_norm(out, heads, dim, dim, layer.q_norm.data(), config_.norm_eps);
@@ -181,7 +180,7 @@ void Decoder::attention(const PreparedLayer& layer, const PassInput& pass, KvPoo
       backend_.attention(args);
     }
     const ops::Rows projected = matrix(chunk_b_, n, config_.hidden);
-    backend_.linear(*layer.o, mixed, nullptr, projected);
+    backend_.linear(*layer.o, mixed, layer.o_bias.data(), projected);
     backend_.add(slice(x, row, n), projected);
   }
 }

@@ -77,10 +77,12 @@ std::unique_ptr<PreparedLayer> prepare_layer(const Checkpoint& checkpoint, const
   if (checkpoint.config().mla) {
     if (a.q_a) {
       out->q_a = prepare.linear(a.q_a);
+      out->q_a_bias = prepare.vector(a.q_a_bias);
       out->q_a_norm = prepare.vector(a.q_a_norm);
     }
     out->q = prepare.linear(a.q_a ? a.q_b : a.q);
     out->kv = prepare.linear(a.kv_a);
+    out->kv_bias = prepare.vector(a.kv_a_bias);
     out->kv_a_norm = prepare.vector(a.kv_a_norm);
     out->kv_b = prepare.linear(a.kv_b);
     if (absorbed) prepare_absorbed(checkpoint, weights, backend, *out);
@@ -96,6 +98,7 @@ std::unique_ptr<PreparedLayer> prepare_layer(const Checkpoint& checkpoint, const
     out->k_norm = prepare.vector(a.k_norm);
   }
   out->o = prepare.linear(a.o);
+  out->o_bias = prepare.vector(a.o_bias);
 
   if (weights.router) {
     out->router = prepare.linear(weights.router, ops::Role::fp32);

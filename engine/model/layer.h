@@ -29,7 +29,8 @@ struct PreparedLayer {
   std::unique_ptr<ops::Matrix> q_a, q, kv, kv_b, o;
   Vector q_a_norm, kv_a_norm;  // MLA
   Vector q_norm, k_norm;       // Qwen3
-  Vector q_bias, kv_bias;      // Qwen2
+  Vector q_bias, kv_bias;      // Qwen2, attention_bias (MLA: of kv_a)
+  Vector q_a_bias, o_bias;     // attention_bias
   // The absorbed form of MLA, per head: latent <- nope and v <- latent. Empty unless asked for.
   std::vector<std::unique_ptr<ops::Matrix>> absorb_key, absorb_value;
 

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "harness/cli/stored_runs.h"
 #include "harness/cli/verbs.h"
@@ -34,9 +35,14 @@ int gate(const Options& options) {
                        results::find_run(store, options.candidate), compare,
                        Workers(options.threads));
   std::map<std::string, results::CheckpointNoise> noise;
-  if (!options.noise_runs.empty())
+  if (!options.noise_runs.empty()) {
     noise = results::checkpoint_noise(
         results::build_series(store, options.store.runs(store, options.noise_runs)));
+    // Judging without it would answer another question than the one that was asked.
+    if (noise.empty())
+      throw_usage("the noise between checkpoints cannot be told from the runs of --noise-from",
+                  "it needs four checkpoints or more of one series, on the same task");
+  }
   const results::GateResult result = results::judge_gate(comparison, rules, noise);
   if (!options.junit.empty()) write_file_atomically(options.junit, results::gate_junit(result));
   if (options.store.json) std::cout << results::gate_json(result, comparison) << '\n';
@@ -57,7 +63,8 @@ void add_gate(CLI::App& app, Session& session) {
       ->type_name("FILE");
   verb->add_option("--tasks", options->tasks, "Only these tasks")->delimiter(',');
   verb->add_option("--noise-from", options->noise_runs,
-                   "Runs of a series: counts the noise between checkpoints")
+                   "Four or more runs of a series: counts the noise between\n"
+                   "checkpoints")
       ->delimiter(',');
   verb->add_option("--junit", options->junit, "Write JUnit XML")->type_name("FILE");
   verb->add_option("--threads", options->threads, "Worker threads (all processors)");

@@ -1,8 +1,10 @@
 // Builds the command line, runs the chosen verb, and turns every failure into one line and a code.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -114,9 +116,18 @@ int parse_and_run(CLI::App& app, const Session& session, int argc, char** argv) 
   }
 }
 
+// Descriptors 0 to 2 that the caller closed would be taken by the next files that are opened, and
+// results written into those. A standard output that was closed says so when it is written to.
+void occupy_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY);
+  }
+}
+
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
+  occupy_standard_descriptors();
   CLI::App app{
       "Scores language-model checkpoints: loads the weights, runs benchmarks in one\n"
       "planned pass, judges the answers, and keeps every number in SQLite.",
@@ -156,7 +167,7 @@ int run_command_line(int argc, char** argv) {
   const int code = parse_and_run(app, session, argc, argv);
   std::cout.flush();
   if (!std::cout && code == 0) {
-    print_error("standard output could not be written (is the disk full?)");
+    print_error("standard output could not be written (is it closed, or the disk full?)");
     return static_cast<int>(ErrorKind::resource);
   }
   return code;

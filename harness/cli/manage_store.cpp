@@ -81,9 +81,12 @@ void add_manage_store(CLI::App& app, Session&) {
   {
     auto [verb, options] =
         add("import", "Logs of another harness as a run, item by item", import_logs);
-    verb->add_option("PATH", options->arguments, "A log or a folder of logs: lm-evaluation-harness\n"
+    verb->add_option("PATH", options->arguments,
+                     "A log or a folder of logs: lm-evaluation-harness\n"
                      "(samples_TASK_DATE.jsonl), OLMES (task-NNN-TASK-\n"
-                     "predictions.jsonl), OpenCompass (predictions/MODEL/)")
+                     "predictions.jsonl), OpenCompass (predictions/MODEL/),\n"
+                     "simple-evals (*_allresults.json or its HTML), HELM\n"
+                     "(display_predictions.json)")
         ->required()
         ->expected(1);
     verb->add_option("--name", options->name, "Label of the run")->required();

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -35,13 +36,20 @@ std::vector<results::RunSummary> StoreFlags::runs(const results::Store& opened,
   return out;
 }
 
-namespace {
-
 bool coloured_output() {
   return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
 }
 
-}  // namespace
+bool utf8_output() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* value = std::getenv(name);
+    if (value == nullptr || *value == '\0') continue;
+    std::string locale = value;
+    for (char& c : locale) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
+  }
+  return false;
+}
 
 void print_heat_maps(const results::Store& store, const results::RunSummary& run) {
   for (const results::HeatMap& map : results::heat_maps(store, run)) {

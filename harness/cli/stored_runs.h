@@ -35,5 +35,7 @@ void print_heat_maps(const results::Store& store, const results::RunSummary& run
 
 // Columns of standard output's terminal, 80 elsewhere.
 size_t output_width();
+bool coloured_output();  // standard output is a terminal, and NO_COLOR is not set
+bool utf8_output();      // the locale's characters are UTF-8
 
 }  // namespace assay::harness

@@ -295,7 +295,8 @@ class ModelEvaluation {
 std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
                                  const EvaluationOptions& options, ProgressDisplay& display) {
   install_interrupt_handler();
-  // Everything that can be wrong with the selection is found before a checkpoint is opened: the last
+  // Everything that can be wrong with the selection is found before a checkpoint is opened: the
+
   // of several names may be mistyped.
   for (const std::string& model : models) {
     std::error_code ignored;

@@ -13,16 +13,18 @@ using detail::ImportedTask;
 using detail::LogLayout;
 
 const LogLayout* const kLayouts[] = {&detail::kLmEvalLayout, &detail::kOlmesLayout,
-                                     &detail::kOpenCompassLayout};
+                                     &detail::kOpenCompassLayout, &detail::kSimpleEvalsLayout,
+                                     &detail::kHelmLayout};
 
 std::string primary_of(const ImportedTask& task, const std::string& where) {
+  if (!task.primary.empty()) return task.primary;
   std::vector<std::string> names;
   for (const auto& [id, sample] : task.samples)
     for (const MetricValue& metric : sample.grade.metrics) names.push_back(metric.metric);
   if (names.empty()) throw_bad_input("no document has a numeric metric", where);
   std::sort(names.begin(), names.end());
   for (const std::string_view wanted :
-       {"acc", "acc_raw", "exact_match", "pass@1", "pass_at_1", "em", "f1", "literal"})
+       {"acc", "acc_raw", "exact_match", "pass@1", "pass_at_1", "em", "f1", "score", "literal"})
     for (const std::string& name : names)
       if (name == wanted || name.starts_with(std::string(wanted) + ",")) return name;
   return names.front();

@@ -33,6 +33,7 @@ struct LogLayout {
   ImportedTask (*read)(const std::filesystem::path& path);  // throws bad_input naming file and line
 };
 
-extern const LogLayout kLmEvalLayout, kOlmesLayout, kOpenCompassLayout;
+extern const LogLayout kLmEvalLayout, kOlmesLayout, kOpenCompassLayout, kSimpleEvalsLayout,
+    kHelmLayout;
 
 }  // namespace assay::results::detail

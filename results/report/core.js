@@ -37,51 +37,38 @@ const score = (value, unit) => (value * scale(unit)).toFixed(digits(unit)).repla
 const signed = (value, unit) => { const t = score(value, unit); return t.startsWith('-') ? '−' + t.slice(1) : /[1-9]/.test(t) ? '+' + t : t; };
 const pText = (p) => p === null ? '' : p < 0.001 ? '<0.001' : p >= 0.9995 ? '1' : p.toFixed(3);
 
-function sectionRows(tasks, columns, row) {
-  const rows = [];
-  let category = null;
-  for (const task of tasks) {
-    if (task.category !== category) {
-      category = task.category;
-      rows.push(el('tr', {class: 'section'}, el('th', {colspan: columns}, category || 'Other')));
-    }
-    rows.push(row(task));
-  }
-  return rows;
+// Tables of tasks: DataTables sorts and searches them. Its first column is hidden and holds the order of
+// the table, in which lines stand under the heads of their sections; any other order leaves those out.
+// Cells sort by data-order where they have it, missing values come last either way.
+const MISSING = '';
+for (const [name, sign] of [['value-asc', 1], ['value-desc', -1]])
+  jQuery.fn.dataTable.ext.type.order[name] = (a, b) => a === b ? 0 : a === MISSING ? 1 : b === MISSING ? -1 : sign * (a - b);
+const ownOrder = () => [[0, 'asc']];  // (DataTables keeps the array and writes into it)
+// rows: [section, tr] each; returns DataTables' handle.
+function taskTable(parent, titles, rows, after) {
+  for (const old of parent.querySelectorAll('table.dataTable')) jQuery(old).DataTable().destroy();
+  rows.forEach(([section, row], i) => { row.dataset.section = section || 'Other'; row.prepend(el('td', {}, i)); });
+  const head = el('tr', {}, el('th', {}), ...titles.map((t) => el('th', {}, t)));
+  const table = el('table', {class: 'data'}, el('thead', {}, head), el('tbody', {}, ...rows.map(([, row]) => row)));
+  const unsort = el('button', {class: 'unsort', hidden: '', onclick: () => api.order(ownOrder()).draw()}, 'back to sections');
+  const search = el('input', {type: 'search', placeholder: 'search tasks', size: 18, hidden: rows.length < 12 ? '' : null, oninput: () => api.column(1).search(search.value).draw()});
+  fill(parent, el('div', {class: 'controls'}, search, unsort), el('div', {class: 'scroll', tabindex: 0}, table), ...after);
+  const names = titles.map((t, i) => i + 1);
+  const api = jQuery(table).DataTable({paging: false, info: false, autoWidth: false, dom: 't', order: ownOrder(), language: {zeroRecords: 'No task fits.'},
+    columnDefs: [{targets: 0, visible: false}, {targets: 1, type: 'string', orderSequence: ['asc', 'desc']},
+      {targets: names.slice(1), type: 'value', searchable: false, orderSequence: ['desc', 'asc']},
+      {targets: names.filter((c) => titles[c - 1] === ''), orderable: false}],
+    drawCallback() {
+      const shown = this.api(), own = shown.order()[0][0] === 0;
+      unsort.hidden = own;
+      let last = null;
+      if (own) for (const row of shown.rows({page: 'current'}).nodes().toArray()) {
+        if (row.dataset.section !== last) row.before(el('tr', {class: 'section'}, el('th', {colspan: titles.length}, row.dataset.section)));
+        last = row.dataset.section;
+      }
+    }});
+  return api;
 }
-
-// A click on a column's head sorts the lines (numbers by value, missing ones last), a second one turns
-// them round, a third one brings the first order and its sections back.
-function sortable(table) {
-  const body = table.tBodies[0], original = [...body.rows];
-  const heads = [...table.tHead.rows[0].cells];
-  let column = -1, direction = 0, turned = false;
-  const key = (row) => {
-    const cell = row.cells[column];
-    if (cell.dataset.sort !== undefined) return cell.dataset.sort === '' ? null : Number(cell.dataset.sort);
-    const text = cell.textContent.trim(), number = parseFloat(text.replace('−', '-').replace('<', ''));
-    return Number.isNaN(number) ? (text === '' || text === '–' ? null : text) : number;
-  };
-  heads.forEach((head, c) => {
-    if (head.textContent === '') return;
-    head.tabIndex = 0;
-    head.classList.add('sorts');
-    const act = () => {
-      if (column !== c) { column = c; direction = c === 0 ? 1 : -1; turned = false; }
-      else if (!turned) { direction = -direction; turned = true; }
-      else column = -1;
-      heads.forEach((h, i) => h.setAttribute('aria-sort', i !== column ? 'none' : direction > 0 ? 'ascending' : 'descending'));
-      if (column < 0) { body.replaceChildren(...original); return; }
-      const rows = original.filter((r) => !r.classList.contains('section')).map((r) => [key(r), r]);
-      rows.sort(([a], [b]) => a === b ? 0 : a === null ? 1 : b === null ? -1 : direction * (typeof a === typeof b ? (a < b ? -1 : 1) : (typeof a === 'number' ? -1 : 1)));
-      body.replaceChildren(...rows.map(([, r]) => r));
-    };
-    head.addEventListener('click', act);
-    head.addEventListener('keydown', (e) => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); act(); } });
-  });
-  return table;
-}
-const scrolled = (table) => el('div', {class: 'scroll', tabindex: 0}, table);
 const headRow = (titles) => el('thead', {}, el('tr', {}, ...titles.map((t) => el('th', {}, t))));
 
 // Elements of the SVG name space.

@@ -1,7 +1,8 @@
-// Documents: a list that draws only what is on the screen, filters, and one document in full.
+// Documents: a list that draws only what is on the screen, filters, and one document in full. (No table
+// library here: with DataTables and its Scroller 100,000 lines take a second to set up and another to sort.)
 const ROW = 26;
 let ITEMS = null, shown = [], current = -1;  // ITEMS: the documents of the task that is shown
-const filter = {task: 0, a: 0, b: 0, verdict: 'all', group: '', text: ''};
+const filter = {task: 0, a: 0, b: 0, verdict: 'all', group: '', text: '', order: ''};
 if (DATA.comparisons.length) Object.assign(filter, {a: DATA.comparisons[pair].a, b: DATA.comparisons[pair].b});
 
 // Thirteen bits in two characters (report.cpp packs them so), inflated and parsed when a task is first
@@ -66,6 +67,15 @@ function applyFilter() {
     }
     shown.push(i);
   }
+  if (filter.order !== '') {
+    const value = (run, i) => run && run.has[i] ? run.value[i] : null;
+    const keys = new Map(shown.map((i) => {
+      const va = value(a, i), vb = value(b, i);
+      return [i, filter.order === 'a' ? va : filter.order === 'b' ? vb : va === null || vb === null ? null : vb - va];
+    }));
+    const sign = filter.order === 'gain' ? -1 : 1;  // lowest first, but the largest gain
+    shown.sort((x, y) => { const p = keys.get(x), q = keys.get(y); return p === q ? x - y : p === null ? 1 : q === null ? -1 : sign * (p - q); });
+  }
   byId('item-space').style.height = shown.length * ROW + 'px';
   byId('item-list').scrollTop = 0;
   byId('item-count').textContent = shown.length.toLocaleString('en') + ' of ' + table.id.length.toLocaleString('en') + ' documents' +
@@ -94,7 +104,7 @@ function optionTable(table, i, runs) {
     el('td', {class: 'text'}, textOf(text)), ...runs.flatMap((r, n) => {
       const lp = table.runs[r].lp[i], tokens = table.runs[r].tokens[i];
       if (!lp || lp[k] === null || lp[k] === undefined) return [el('td', {}, ''), el('td', {}, '')];
-      return [el('td', {class: best[n] === k ? 'bold' : null}, lp[k].toFixed(3)), el('td', {class: 'dim'}, (lp[k] / Math.max(1, tokens[k])).toFixed(3))];
+      return [el('td', {class: best[n] === k ? 'bold' : null}, lp[k].toFixed(3)), el('td', {class: 'dim'}, tokens[k] > 0 ? (lp[k] / tokens[k]).toFixed(3) : '')];
     })));
   return el('div', {class: 'scroll'}, el('table', {class: 'options'}, el('thead', {}, head), el('tbody', {}, ...rows)),
     el('p', {class: 'dim'}, 'Log-probabilities in nats; bold is the highest sum.'));
@@ -133,13 +143,15 @@ function drawControls() {
     DATA.runs.length > 1 ? choice('B', runs, filter.b, (v) => { filter.b = Number(v); applyFilter(); }) : null,
     choice('show', [['all', 'all'], ['flip', 'changed from A to B'], ['up', 'better in B'], ['down', 'worse in B'], ['right', 'right in A'], ['wrong', 'wrong in A'], ['error', 'errors']], filter.verdict,
       (v) => { filter.verdict = v; applyFilter(); }),
+    choice('order', [['', 'of the data'], ['a', 'lowest in A first'], ...(DATA.runs.length > 1 ? [['b', 'lowest in B first'], ['loss', 'largest fall first'], ['gain', 'largest rise first']] : [])], filter.order,
+      (v) => { filter.order = v; applyFilter(); }),
     table.groups.length > 1 ? choice('subject', [['', 'all'], ...table.groups.map((g, i) => [i, g])], filter.group, (v) => { filter.group = v; applyFilter(); }) : null, search);
 }
 // From the comparison to the documents behind a line.
 window.showFlips = (name, a, b) => {
   const task = DATA.tasks.findIndex((t) => t.name === name || t.name.startsWith(name + ' '));
   if (task < 0 || !DATA.tasks[task].embedded) return;
-  Object.assign(filter, {task, a, b, verdict: 'flip', group: '', text: ''});
+  Object.assign(filter, {task, a, b, verdict: 'flip', group: '', text: '', order: ''});
   showTask(task).then(() => byId('items').scrollIntoView());
 };
 byId('item-list').addEventListener('scroll', drawList);

@@ -1,8 +1,9 @@
 #include "results/report.h"
 
-#include <zlib.h>
+#include <libdeflate.h>
 
 #include <ctime>
+#include <memory>
 
 #include "base/error.h"
 #include "results/embedded.h"
@@ -13,14 +14,14 @@ namespace assay::results {
 namespace {
 
 std::string deflated(const std::string& text) {
-  uLongf size = compressBound(static_cast<uLong>(text.size()));
-  std::string out(size, '\0');
   // Level 6: a tenth of level 9's time for a few percent more bytes.
-  if (compress2(reinterpret_cast<Bytef*>(out.data()), &size,
-                reinterpret_cast<const Bytef*>(text.data()), static_cast<uLong>(text.size()),
-                6) != Z_OK)
-    throw_resource("the documents could not be compressed", "report", "embed fewer of them");
-  out.resize(size);
+  const std::unique_ptr<libdeflate_compressor, decltype(&libdeflate_free_compressor)> compressor(
+      libdeflate_alloc_compressor(6), libdeflate_free_compressor);
+  if (!compressor)
+    throw_resource("no memory to compress the documents", "report", "embed fewer of them");
+  std::string out(libdeflate_zlib_compress_bound(compressor.get(), text.size()), '\0');
+  out.resize(
+      libdeflate_zlib_compress(compressor.get(), text.data(), text.size(), out.data(), out.size()));
   return out;
 }
 
@@ -116,19 +117,36 @@ std::string html_report(const Store& store, std::span<const RunSummary> runs,
                         const ReportOptions& options, const Workers& workers) {
   if (runs.empty()) throw_usage("a report of no runs", "name runs; `assay list runs` shows them");
   const report::Rows rows = report::collect_rows(store, runs);
-  const std::vector<report::TaskItems> items = report::items_json(store, rows, options);
+  ReportOptions fitting = options;
+  std::vector<report::TaskItems> items = report::items_json(store, rows, fitting);
+  std::string elements = item_elements(items, workers);
+  // Long prompts or generations: fewer documents, until the page is no larger than asked.
+  while (elements.size() > options.most_bytes) {
+    size_t documents = 0;
+    for (const report::TaskItems& task : items) documents += task.documents;
+    if (documents <= rows.size()) break;
+    fitting.most_items = static_cast<size_t>(0.95 * static_cast<double>(documents) *
+                                             static_cast<double>(options.most_bytes) /
+                                             static_cast<double>(elements.size()));
+    items = report::items_json(store, rows, fitting);
+    elements = item_elements(items, workers);
+  }
   return filled(embedded_file("page.html"), [&](std::string_view name) -> std::string {
     if (name == "title") return escape_html(options.title);
     if (name == "style") return std::string(embedded_file("report.css"));
+    if (name == "jquery") return std::string(embedded_file("jquery.min.js"));
+    if (name == "tables") return std::string(embedded_file("jquery.dataTables.min.js"));
     if (name == "chart") return std::string(embedded_file("chart.min.js"));
-    if (name == "script")
-      return scripts();
+    if (name == "script") return scripts();
     if (name == "summary")
       return script_safe(report::summary_json(store, runs, rows, items, options, workers));
-    if (name == "items") return item_elements(items, workers);
+    if (name == "items") return elements;
     if (name == "footer")
-      return escape_html("Made by assay from " + store.path().filename().string() + ", " + today() +
-                         ". Contains Chart.js 3.9.1 (MIT License).");
+      return escape_html(
+          "Made by assay from " + store.path().filename().string() + ", " + today() +
+          ". Contains Chart.js 3.9.1, (c) 2022 Chart.js Contributors, jQuery 3.6.1, (c) OpenJS "
+          "Foundation and other contributors, and DataTables 1.11.5, (c) 2008-2022 "
+          "SpryMedia Ltd., all under the MIT License.");
     throw_internal("the report's page has an unknown field " + std::string(name));
   });
 }

@@ -20,22 +20,24 @@ function drawFacts() {
 }
 
 function drawSummary() {
-  const rows = sectionRows(DATA.tasks, DATA.runs.length + 1, (task) => {
+  const rows = DATA.tasks.map((task) => {
     const values = task.runs.map((r) => r && r.value !== null ? r.value : null);
     const present = values.filter((v) => v !== null);
-    const best = present.length > 1 ? (task.higher ? Math.max(...present) : Math.min(...present)) : null;
-    return el('tr', {class: 'hover'}, el('td', {}, task.name), ...task.runs.map((r, i) => {
-      if (!r) return el('td', {class: 'dim'}, '–');
-      if (r.errors > 0) return el('td', {class: 'warn'}, r.errors + ' errors');
-      if (r.value === null) return el('td', {class: 'dim'}, 'running');
+    const apart = present.length > 1 && Math.max(...present) > Math.min(...present);
+    const best = apart ? (task.higher ? Math.max(...present) : Math.min(...present)) : null;
+    return [task.category, el('tr', {class: 'hover'}, el('td', {}, task.name), ...task.runs.map((r, i) => {
+      const none = (tone, text) => el('td', {class: tone, 'data-order': MISSING}, text);
+      if (!r) return none('dim', '–');
+      if (r.errors > 0) return none('warn', r.errors + ' errors');
+      if (r.value === null) return none('dim', 'running');
       const title = task.metric + ' ' + task.aggregation + ', n = ' + r.n + ', 95 % interval ' + r.interval +
         (r.low === null ? '' : ' ' + score(r.low, task.unit) + ' to ' + score(r.high, task.unit));
-      return el('td', {title, class: values[i] === best ? 'bold' : null}, score(r.value, task.unit),
+      return el('td', {title, class: values[i] === best ? 'bold' : null, 'data-order': r.value * scale(task.unit)}, score(r.value, task.unit),
         r.low === null ? null : el('span', {class: 'pm'}, ' ±' + ((r.high - r.low) / 2 * scale(task.unit)).toFixed(digits(task.unit))));
-    }));
+    }))];
   });
-  fill(byId('score-table'), scrolled(sortable(el('table', {class: 'data'}, headRow(['task', ...DATA.runs.map((run) => run.label)]), el('tbody', {}, ...rows)))),
-    el('p', {class: 'dim'}, '± is half of the 95 % interval; bold is the best value of a line, whether or not the difference is real: that is what the comparison tests.'));
+  taskTable(byId('score-table'), ['task', ...DATA.runs.map((run) => run.label)], rows, [
+    el('p', {class: 'dim'}, '± is half of the 95 % interval; bold is the best value of a line, whether or not the difference is real: that is what the comparison tests.')]);
 }
 
 // The difference with its interval, on one scale for all lines of a unit; the line in the middle is 0.
@@ -50,30 +52,34 @@ function forest(t, limit) {
   picture.setAttribute('aria-label', signed(t.difference, t.unit));
   return picture;
 }
-let pair = Math.max(0, DATA.comparisons.length - 1);
+let pair = Math.max(0, DATA.comparisons.length - 1), verdicts = '';
 function drawCompare() {
   if (DATA.comparisons.length === 0) { byId('compare').remove(); return; }
   const names = DATA.comparisons.map((c, i) => [i, DATA.runs[c.a].label + '  →  ' + DATA.runs[c.b].label]);
-  fill(byId('compare-controls'), choice('A → B', names, pair, (v) => { pair = Number(v); drawCompare(); }));
   const c = DATA.comparisons[pair];
+  fill(byId('compare-controls'), choice('A → B', names, pair, (v) => { pair = Number(v); drawCompare(); }),
+    c.error ? null : choice('show', [['', 'all tasks'], ['better', 'better in B'], ['worse', 'worse in B'], ['unclear', 'unclear'], ['same', 'the same']], verdicts, (v) => { verdicts = v; drawCompare(); }));
   if (c.error) { fill(byId('compare-table'), el('p', {class: 'warn'}, c.error)); return; }
   const limits = {};
   for (const t of c.tasks) limits[t.unit] = Math.max(limits[t.unit] || 0, Math.abs(t.difference), ...(t.low === null ? [] : [Math.abs(t.low), Math.abs(t.high)]));
-  const rows = sectionRows(c.tasks, 10, (t) => {
+  const rows = c.tasks.filter((t) => verdicts === '' || t.verdict === verdicts).map((t) => {
     const tone = t.verdict === 'better' ? 'good bold' : t.verdict === 'worse' ? 'bad bold' : null;
-    return el('tr', {class: 'hover'}, el('td', {}, t.name), el('td', {}, score(t.a, t.unit)), el('td', {}, score(t.b, t.unit)),
-      el('td', {class: tone, 'data-sort': (t.higher ? 1 : -1) * t.difference * scale(t.unit)}, signed(t.difference, t.unit)),
-      el('td', {class: 'dim', 'data-sort': t.low === null ? '' : t.low}, t.low === null ? '' : '[' + signed(t.low, t.unit) + ', ' + signed(t.high, t.unit) + ']'),
-      el('td', {class: 'forest', 'data-sort': (t.higher ? 1 : -1) * t.difference / (limits[t.unit] || 1)}, forest(t, limits[t.unit] * 1.05 || 1)),
-      el('td', {title: t.test, 'data-sort': t.p === null ? '' : t.p}, pText(t.p)), el('td', {'data-sort': t.adjusted}, pText(t.adjusted)),
-      el('td', {'data-sort': t.win - t.loss, class: 'go', title: 'show the documents that changed', onclick: () => window.showFlips && window.showFlips(t.name, c.a, c.b)}, el('span', {class: t.win ? 'good' : 'dim'}, t.win), ' / ', el('span', {class: t.loss ? 'bad' : 'dim'}, t.loss), ' / ', el('span', {class: 'dim'}, t.tie)),
-      el('td', {class: 'text'}, t.sentence.replace(/ \(p [^)]*\)/, '') + (t.unpaired ? '; ' + t.unpaired + ' documents not paired' : '')));
+    const cell = (order, more, ...children) => el('td', {'data-order': order === null ? MISSING : order, ...more}, ...children);
+    const k = scale(t.unit), gain = (t.higher ? 1 : -1) * t.difference;
+    return [t.category, el('tr', {class: 'hover'}, el('td', {}, t.name), cell(t.a * k, {}, score(t.a, t.unit)), cell(t.b * k, {}, score(t.b, t.unit)),
+      cell(gain * k, {class: tone}, signed(t.difference, t.unit)),
+      cell(t.low, {class: 'dim'}, t.low === null ? '' : '[' + signed(t.low, t.unit) + ', ' + signed(t.high, t.unit) + ']'),
+      cell(gain / (limits[t.unit] || 1), {class: 'forest'}, forest(t, limits[t.unit] * 1.05 || 1)),
+      cell(t.p, {title: t.test}, pText(t.p)), cell(t.adjusted, {}, pText(t.adjusted)),
+      cell(t.win - t.loss, {class: 'go', title: 'show the documents that changed', tabindex: 0, onclick: () => window.showFlips && window.showFlips(t.name, c.a, c.b),
+        onkeydown: (e) => { if (e.key === 'Enter' && window.showFlips) window.showFlips(t.name, c.a, c.b); }},
+        el('span', {class: t.win ? 'good' : 'dim'}, t.win), ' / ', el('span', {class: t.loss ? 'bad' : 'dim'}, t.loss), ' / ', el('span', {class: 'dim'}, t.tie)),
+      el('td', {class: 'text'}, t.sentence.replace(/ \(p [^)]*\)/, '') + (t.unpaired ? '; ' + t.unpaired + ' documents not paired' : '')))];
   });
-  fill(byId('compare-table'),
-    c.forced ? el('p', {class: 'warn'}, 'These runs are not alike: ' + c.differences.join('; ')) : null,
-    c.notes.length ? el('p', {class: 'dim'}, c.notes.join('; ')) : null,
-    scrolled(sortable(el('table', {class: 'data'}, headRow(['task', 'A', 'B', 'B − A', '95 % interval', 'worse · better', 'p', 'adjusted', 'win / loss / tie', '']), el('tbody', {}, ...rows)))),
-    el('p', {class: 'dim'}, 'Paired by document; the plot shows B − A with its 95 % interval, better to the right; wins and losses lead to their documents. Adjusted: Benjamini-Hochberg over the tasks of this comparison.'));
+  taskTable(byId('compare-table'), ['task', 'A', 'B', 'B − A', '95 % interval', 'worse · better', 'p', 'adjusted', 'win / loss / tie', ''], rows, [
+    el('p', {class: 'dim'}, 'Paired by document; the plot shows B − A with its 95 % interval, better to the right; wins and losses lead to their documents. Adjusted: Benjamini-Hochberg over the tasks of this comparison.')]);
+  byId('compare-table').prepend(...[c.forced ? el('p', {class: 'warn'}, 'These runs are not alike: ' + c.differences.join('; ')) : null,
+    c.notes.length ? el('p', {class: 'dim'}, c.notes.join('; ')) : null].filter((n) => n));
 }
 
 function drawRuns() {

@@ -200,8 +200,14 @@ std::map<std::string, CheckpointNoise> checkpoint_noise(std::span<const Series> 
 
 Table series_table(std::span<const Series> series) {
   Table table;
-  table.columns = {{"task", Align::left}, {"series", Align::left}, {"checkpoints"}, {"first"},
-                   {"last"}, {"smoothed"}, {"mean of last"}, {"noise"}, {"signal / noise"}};
+  table.columns = {{"task", Align::left},
+                   {"series", Align::left},
+                   {"points"},
+                   {"first"},
+                   {"last"},
+                   {"mean"},
+                   {"noise"},
+                   {"S/N"}};
   for (const Series& s : series) {
     if (s.points.empty()) continue;
     table.rows.push_back({"",
@@ -210,13 +216,14 @@ Table series_table(std::span<const Series> series) {
                            {std::to_string(s.points.size())},
                            {score_text(s.points.front().value, s.unit)},
                            {score_text(s.points.back().value, s.unit)},
-                           {score_text(s.points.back().smoothed, s.unit)},
                            {score_text(s.last_mean, s.unit)},
                            {s.noise ? score_text(*s.noise, s.unit) : "–"},
                            {s.signal_to_noise ? fixed_text(*s.signal_to_noise, 1) : "–"}}});
   }
   table.notes.push_back(
-      "Noise: standard deviation of the last scores about their line; it needs four checkpoints.");
+      "Mean and noise are of the last checkpoints (--last); noise is the standard deviation of the "
+      "scores "
+      "about their line and needs four; S/N: change of the smoothed curve over noise.");
   return table;
 }
 

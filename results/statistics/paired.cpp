@@ -30,6 +30,15 @@ bool is_binary(std::span<const Pair> pairs) {
   });
 }
 
+// The adjusted Wald interval of Bonett and Price: one pseudo-document in each discordant cell.
+Interval adjusted_wald(double above, double below, double documents) {
+  const double n = documents + 2;
+  const double up = (above + 1) / n, down = (below + 1) / n;
+  const double half =
+      normal_quantile(kUpperTail) * std::sqrt((up + down - (up - down) * (up - down)) / n);
+  return {std::max(-1.0, up - down - half), std::min(1.0, up - down + half)};
+}
+
 }  // namespace
 
 Discordance discordance(std::span<const Pair> pairs) {
@@ -69,13 +78,9 @@ PairedEstimate paired_difference(std::span<const Pair> pairs, Mean mean, const W
 
   const bool binary = is_binary(pairs);
   if (binary && mean == Mean::micro && result.clusters == result.n) {
-    // Bonett and Price: one pseudo-document in each discordant cell.
-    const auto n = static_cast<double>(result.n) + 2;
-    const double up = (static_cast<double>(result.counts.above) + 1) / n;
-    const double down = (static_cast<double>(result.counts.below) + 1) / n;
-    const double half =
-        normal_quantile(kUpperTail) * std::sqrt((up + down - (up - down) * (up - down)) / n);
-    result.interval = Interval{std::max(-1.0, up - down - half), std::min(1.0, up - down + half)};
+    result.interval =
+        adjusted_wald(static_cast<double>(result.counts.above),
+                      static_cast<double>(result.counts.below), static_cast<double>(result.n));
     result.interval_method = "adjusted wald";
     result.p = mcnemar_exact(result.counts.above, result.counts.below);
     result.p_method = "exact mcnemar";
@@ -83,14 +88,26 @@ PairedEstimate paired_difference(std::span<const Pair> pairs, Mean mean, const W
   }
   if (!estimate.standard_error) return result;
   const double se = *estimate.standard_error;
+  if (binary && se == 0) {
+    // No spread was seen, which is not none. Where no document changed nothing is known of how
+    // changes cluster, and documents count; where all of a cluster changed alike, clusters do.
+    const bool same = result.counts.above + result.counts.below == 0;
+    const auto units = static_cast<double>(same ? result.n : result.clusters);
+    const double above = std::max(0.0, result.difference) * units;
+    const double below = std::max(0.0, -result.difference) * units;
+    result.interval = adjusted_wald(above, below, units);
+    result.interval_method = "adjusted wald";
+    result.p = mcnemar_exact(std::llround(above), std::llround(below));
+    result.p_method = "exact mcnemar";
+    return result;
+  }
   if (binary) {
     const double df = std::max(1.0, estimate.degrees_of_freedom);
     const double half = student_quantile(kUpperTail, df) * se;
     result.interval = Interval{result.difference - half, result.difference + half};
     // (Differences that are all 0 or 1 look like a proportion to micro_mean.)
     result.interval_method = mean == Mean::micro ? "clustered student" : estimate.method;
-    result.p = se > 0 ? 2 * student_cdf(-std::fabs(result.difference) / se, df)
-                      : (result.difference == 0 ? 1.0 : 0.0);
+    result.p = 2 * student_cdf(-std::fabs(result.difference) / se, df);
     result.p_method = result.interval_method;
     return result;
   }

@@ -55,6 +55,8 @@ struct BootstrapOptions {
 //   0/1 values, independent documents, micro: adjusted Wald interval of Bonett and Price (2012,
 //     J. Educ. Behav. Stat. 37:479), exact McNemar test;
 //   0/1 values otherwise (clusters, macro): Student on the clustered (or macro) standard error;
+//   where
+//     that is 0, since no document changed or all changed alike, as above;
 //   other values: percentile interval and test of the paired cluster bootstrap.
 PairedEstimate paired_difference(std::span<const Pair> pairs, Mean mean, const Workers& workers,
                                  const BootstrapOptions& options = {});

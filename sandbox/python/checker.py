@@ -309,6 +309,14 @@ def _function(link, name):
     return function
 
 
+def _lent(link, builtin):
+    """A builtin of this side that the program gave as its own."""
+    def function(*args, **kwargs):
+        link.used = True
+        return builtin(*args, **kwargs)
+    return function
+
+
 # Which names of the tests are the program's.
 
 def _bound_names(tree):
@@ -372,7 +380,9 @@ def _bind(link, names, tree, wanted):
         found, value = _pair(link.answer()[0])
         if found is not True:
             continue
-        if not isinstance(value, _Object):
+        if callable(value) and not isinstance(value, (_Object, type)):
+            value = _lent(link, value)
+        elif not isinstance(value, _Object):
             link.used = True
         elif object.__getattribute__(value, "_kind") == "function":
             value = _function(link, name)

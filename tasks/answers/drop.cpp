@@ -16,7 +16,8 @@ namespace {
 
 // What Python's float() makes of the text.
 std::optional<double> python_float(std::string_view text) {
-  text = utf8::strip(text);
+  const std::string ascii = ascii_decimal_digits(utf8::strip(text));
+  text = ascii;
   std::string digits;
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '_') {
@@ -120,12 +121,19 @@ std::string drop_normal_form(std::string_view span) {
     begin = end + 1;
     if (!is_python_float(token)) token = without_ascii_punctuation(token);
     if (const auto number = python_float(token)) token = python_repr(*number);
-    for (const std::string_view word : words(without_articles(token))) {
+    const std::string kept = without_articles(token);  // outlives the views into it
+    for (const std::string_view word : words(kept)) {
       if (!out.empty()) out += ' ';
       out += word;
     }
   }
   return out;
+}
+
+std::string drop_text(const std::string& gold) {
+  std::string text;
+  for (const std::string& span : spans_of(gold)) text += (text.empty() ? "" : ", ") + span;
+  return text;
 }
 
 double drop_em(std::string_view prediction, const std::vector<std::string>& golds) {

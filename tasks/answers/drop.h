@@ -16,6 +16,9 @@ std::string drop_normal_form(std::string_view span);
 // Whether Python's float() reads the text: sign, decimals, exponent, inf, nan, "1_000".
 bool is_python_float(std::string_view text);
 
+// A gold answer as one text, its spans joined by ", ".
+std::string drop_text(const std::string& gold);
+
 double drop_em(std::string_view prediction, const std::vector<std::string>& golds);
 // Rounded to two decimals as the authors do before averaging.
 double drop_f1(std::string_view prediction, const std::vector<std::string>& golds);

@@ -55,13 +55,14 @@ Found between_dollars(std::string_view text, const Fields&) {
   return std::string(text.substr(first + 1, last - first - 1));
 }
 
-// Bengali and Telugu digits as ASCII.
+// Bengali, Telugu and Thai digits as ASCII.
 std::string ascii_digits(std::string_view text) {
   std::string out;
   for (size_t position = 0; position < text.size();) {
     char32_t c = utf8::decode(text, position);
     if (c >= 0x9E6 && c <= 0x9EF) c = c - 0x9E6 + '0';
     if (c >= 0xC66 && c <= 0xC6F) c = c - 0xC66 + '0';
+    if (c >= 0xE50 && c <= 0xE59) c = c - 0xE50 + '0';
     utf8::append(out, c);
   }
   return out;
@@ -71,6 +72,32 @@ constexpr const char* kNumber = R"(-?[0-9][0-9,]*(?:\.[0-9]+)?)";
 // Groups of three after '.', ',' or a space, then perhaps decimals.
 constexpr const char* kGroupedNumber =
     "-?[0-9]{1,3}(?:[.,\u0020\u00A0\u202F][0-9]{3})+\\b(?:[.,][0-9]+)?|-?[0-9]+(?:[.,][0-9]+)?";
+
+// Without the points and spaces that stand between a digit and a group of exactly three.
+std::string without_separators(std::string_view number) {
+  const auto digits_at = [&](size_t at) {
+    size_t end = at;
+    while (end < number.size() && number[end] >= '0' && number[end] <= '9') ++end;
+    return end - at;
+  };
+  std::string out;
+  for (size_t at = 0; at < number.size();) {
+    if (const size_t digits = digits_at(at)) {
+      out += number.substr(at, digits);
+      at += digits;
+      continue;
+    }
+    size_t mark = 0;
+    for (const std::string_view space : {".", " ", "\u00A0", "\u202F"}) {
+      if (number.substr(at).starts_with(space)) mark = space.size();
+    }
+    const bool between = mark > 0 && at > 0 && digits_at(at + mark) == 3 && number[at - 1] >= '0' &&
+                         number[at - 1] <= '9';
+    if (!between) out += number.substr(at, std::max<size_t>(mark, 1));
+    at += std::max<size_t>(mark, 1);
+  }
+  return out;
+}
 
 Found mgsm_number(std::string_view generated, const Fields& fields) {
   std::string text = ascii_digits(generated);
@@ -83,11 +110,7 @@ Found mgsm_number(std::string_view generated, const Fields& fields) {
   }
   if (!found) found = last_match(text, pattern);
   if (!found || !grouped) return found ? Found(without_commas(*found)) : found;
-  std::string number = without_commas(*found);
-  static const re2::RE2 kSeparator("([0-9])[.\u0020\u00A0\u202F]([0-9]{3})(\\D|$)");
-  while (re2::RE2::Replace(&number, kSeparator, "\\1\\2\\3")) {
-  }
-  return number;
+  return without_separators(without_commas(*found));
 }
 
 Found last_number(std::string_view text, const Fields&) {

@@ -4,14 +4,13 @@
 #include <vector>
 
 #include "base/utf8.h"
+#include "tasks/answers/normalise.h"
 
 namespace assay::tasks::answers {
 namespace {
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-    text.replace(at, from.size(), to);
-  }
+  if (text.find(from) != std::string::npos) text = replaced(text, from, to);
 }
 
 std::vector<std::string_view> split(std::string_view text, std::string_view separator) {

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
+
+#include "tasks/answers/normalise.h"
 
 namespace assay::tasks::answers {
 namespace {
@@ -11,9 +14,7 @@ namespace {
 using re2::RE2;
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-    text.replace(at, from.size(), to);
-  }
+  if (text.find(from) != std::string::npos) text = replaced(text, from, to);
 }
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kSubstitutions{{
@@ -157,28 +158,38 @@ std::string minerva(std::string_view answer, bool lmeval) {
 }  // namespace
 
 std::optional<std::string> last_boxed(std::string_view text) {
-  for (size_t from = std::string_view::npos;;) {
-    size_t boxed = text.rfind("\\boxed", from), fbox = text.rfind("\\fbox", from);
-    size_t at = boxed == std::string_view::npos  ? fbox
-                : fbox == std::string_view::npos ? boxed
-                                                 : std::max(boxed, fbox);
-    if (at == std::string_view::npos) return std::nullopt;
-    size_t open = at + (text.compare(at, 6, "\\boxed") == 0 ? 6 : 5);
+  // The brace that closes each open one, found once for all candidates: unbalanced text of any
+  // length costs one pass.
+  std::vector<size_t> closes, open_braces;
+  if (text.find("\\boxed") != std::string_view::npos ||
+      text.find("\\fbox") != std::string_view::npos) {
+    closes.assign(text.size(), std::string_view::npos);
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (text[i] == '{') {
+        open_braces.push_back(i);
+      } else if (text[i] == '}' && !open_braces.empty()) {
+        closes[open_braces.back()] = i;
+        open_braces.pop_back();
+      }
+    }
+  }
+  for (size_t at = text.size(); at-- > 0;) {
+    const std::string_view here = text.substr(at);
+    const bool boxed = here.starts_with("\\boxed");
+    if (!boxed && !here.starts_with("\\fbox")) continue;
+    size_t open = at + (boxed ? 6 : 5);
     if (open < text.size() && text[open] == ' ' && text.compare(open, 2, " {") != 0) {
       std::string_view rest = text.substr(open + 1);
       return std::string(rest.substr(0, rest.find('$')));
     }
     while (open < text.size() && text[open] == ' ') ++open;
     if (open < text.size() && text[open] == '{') {
-      int depth = 0;
-      for (size_t i = open; i < text.size(); ++i) {
-        depth += text[i] == '{' ? 1 : text[i] == '}' ? -1 : 0;
-        if (depth == 0) return std::string(text.substr(open + 1, i - open - 1));
+      if (const size_t close = closes[open]; close != std::string_view::npos) {
+        return std::string(text.substr(open + 1, close - open - 1));
       }
     }
-    if (at == 0) return std::nullopt;
-    from = at - 1;
   }
+  return std::nullopt;
 }
 
 std::string minerva_form(std::string_view answer) { return minerva(answer, false); }

@@ -26,6 +26,17 @@ std::string collapsed(std::string_view text) {
 
 }  // namespace
 
+std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  while (true) {
+    const size_t at = text.find(from);
+    out += text.substr(0, at);
+    if (at == std::string_view::npos) return out;
+    out += to;
+    text.remove_prefix(at + from.size());
+  }
+}
+
 std::vector<std::string_view> words(std::string_view text) {
   std::vector<std::string_view> out;
   size_t begin = std::string_view::npos;
@@ -48,11 +59,33 @@ std::string lower(std::string_view text) {
     size_t start = position;
     bool valid = true;
     char32_t c = utf8::decode(text, position, &valid);
-    if (valid) {
+    if (valid && c == 0x130) {
+      out += "i\u0307";  // the one letter whose lower case is two
+    } else if (valid) {
       utf8::append(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
     } else {
       out += text[start];
     }
+  }
+  return out;
+}
+
+std::string ascii_decimal_digits(std::string_view text) {
+  const auto is_digit = [](char32_t c) {
+    return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
+  };
+  std::string out;
+  for (size_t position = 0; position < text.size();) {
+    const size_t start = position;
+    char32_t c = utf8::decode(text, position);
+    if (position - start == 1 || !is_digit(c)) {
+      out += text.substr(start, position - start);
+      continue;
+    }
+    // Each script's digits are ten code points from its zero on; some such runs adjoin.
+    char32_t zero = c;
+    while (is_digit(zero - 1)) --zero;
+    out += static_cast<char>('0' + (c - zero) % 10);
   }
   return out;
 }

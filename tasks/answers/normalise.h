@@ -21,6 +21,9 @@ std::string without_number_marks(std::string_view text);
 std::optional<double> parse_number(std::string_view text);
 bool same_number(std::string_view a, std::string_view b);  // |a - b| < 1e-6
 
+// Every `from` becomes `to`, in one pass from the left; linear in the text.
+std::string replaced(std::string_view text, std::string_view from, std::string_view to);
+
 // Words of a normalised text.
 std::vector<std::string_view> words(std::string_view text);
 // SQuAD's F1 of two bags of words; both empty: 1, one empty: 0.
@@ -28,6 +31,8 @@ double bag_f1(std::string_view prediction, std::string_view gold);
 
 // Lower case by simple Unicode mapping, as Python's str.lower() for all but a few special letters.
 std::string lower(std::string_view text);
+// Decimal digits of every script as 0 to 9, as Python's float() reads them.
+std::string ascii_decimal_digits(std::string_view text);
 std::string without_ascii_punctuation(std::string_view text);
 // Letters and digits of every script, and '_': what Python's \w matches.
 bool is_word_character(char32_t c);

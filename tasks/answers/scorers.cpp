@@ -61,6 +61,17 @@ double squad_em(const ScorerInput& input, const Options&) {
   return any_gold(input, [&](const std::string& g) { return prediction == n_squad(g); });
 }
 
+// OpenCompass's DROP: one normalised text contains the other.
+double drop_contains(const ScorerInput& input, const Options&) {
+  const std::string predicted = n_squad(input.prediction);
+  return any_gold(input, [&](const std::string& gold) {
+    const std::string wanted = n_squad(drop_text(gold));
+    if (predicted.empty() || wanted.empty()) return predicted == wanted;
+    return predicted.find(wanted) != std::string::npos ||
+           wanted.find(predicted) != std::string::npos;
+  });
+}
+
 double squad_f1(const ScorerInput& input, const Options&) {
   std::string prediction = n_squad(input.prediction);
   return best_gold(input, [&](const std::string& g) { return bag_f1(prediction, n_squad(g)); });
@@ -165,6 +176,7 @@ constexpr std::array kScorers = std::to_array<Named>({
      [](const ScorerInput& in, const Options&) { return drop_em(in.prediction, in.golds); }},
     {"drop_f1",
      [](const ScorerInput& in, const Options&) { return drop_f1(in.prediction, in.golds); }},
+    {"drop_contains", drop_contains},
     {"cmrc_em",
      [](const ScorerInput& in, const Options&) { return cmrc_em(in.prediction, in.golds); }},
     {"cmrc_f1",

@@ -73,6 +73,9 @@ TEST_F(StoredRuns, PassAGateByItsExitCode) {
   EXPECT_EQ(result.root().at("rules").size(), 2u);
   EXPECT_NE(read_file(file("gate.xml")).find("tests=\"2\" failures=\"0\""), std::string::npos);
   EXPECT_EQ(gate("1", "7").code, 2);
+  outcome = gate("1", "2", {"--noise-from", "1,2"});  // too few to tell noise: no gate without it
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_NE(outcome.err.find("four checkpoints"), std::string::npos) << outcome.err;
   EXPECT_EQ(gate("1", "2", {"--rules", "nowhere.json"}).code, 3);
   write_file_atomically(file("rules.json"), R"({"ruels": []})");
   outcome = gate("1", "2", {"--rules", file("rules.json").string()});

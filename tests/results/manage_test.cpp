@@ -391,6 +391,107 @@ TEST_F(ManageTest, ImportsOlmesAndOpenCompass) {
             std::string::npos);
 }
 
+// An example as simple-evals renders it (its template HTML_JINJA, escaped by Jinja).
+std::string rendered(const std::string& question, const std::string& answer,
+                     const std::string& gold, const std::string& extracted,
+                     const std::string& score) {
+  const auto message = [](const std::string& role, const std::string& text) {
+    return "\n<div class=\"message " + role + "\">\n    <div class=\"role\">\n    " + role +
+           "\n    \n    </div>\n    <div class=\"content\">\n    <pre>" + text +
+           "</pre>\n    </div>\n</div>\n";
+  };
+  return "\n<h3>Prompt conversation</h3>\n" + message("user", question) +
+         "\n<h3>Sampled message</h3>\n" + message("assistant", answer) +
+         "\n<h3>Results</h3>\n<p>Correct Answer: " + gold +
+         "</p>\n<p>Extracted Answer: " + extracted + "</p>\n<p>Score: " + score + "</p>\n";
+}
+
+TEST_F(ManageTest, ImportsSimpleEvals) {
+  const std::string examples[] = {
+      rendered("Is 1 &lt; 2 &amp;&amp; &#34;x&#34; != &#39;y&#39;?\n\nA) yes\nB) no",
+               "So.\nAnswer: A", "A", "A", "True"),
+      rendered("Which?", "&lt;hr&gt;", "B", "None", "0.0"),
+      rendered("How many?", "3.5", "3.5", "3.5", "1.0")};
+  json::Writer out;
+  out.begin_object().member("score", 0.66).key("metrics").begin_object().end_object();
+  out.key("htmls").begin_array();
+  for (const std::string& example : examples) out.value(example);
+  out.end_array().key("convos").begin_array().end_array().end_object();
+  std::filesystem::create_directories(file("new"));
+  std::filesystem::create_directories(file("old"));
+  write_file_atomically(file("new") / "mmlu_gpt-4o_assistant_20250401_120000_allresults.json",
+                        out.take());
+  std::string page = "<!DOCTYPE html>\n<html>\n    <body>\n    \n    <h1>Examples</h1>\n    ";
+  for (const std::string& example : examples) page += "\n    " + example + "\n    <hr>\n    ";
+  page += "\n    </body>\n</html>\n";
+  // Newer versions write the report beside the results: it is the same evaluation, not a second
+  // one.
+  write_file_atomically(file("new") / "mmlu_gpt-4o_assistant_20250401_120000.html", page);
+  write_file_atomically(file("old") / "mmlu_gpt-4o.html", page);
+  Store store = write("s");
+  const ImportReport report = import_logs(store, file("new"), "new");
+  EXPECT_EQ(report.harness, "simple-evals");
+  EXPECT_EQ(report.files, 1);
+  EXPECT_EQ(import_logs(store, file("old"), "old").documents, 3);
+  const auto a = list_evaluations(store, find_run(store, "new").id);
+  const auto b = list_evaluations(store, find_run(store, "old").id);
+  ASSERT_EQ(a.size(), 1u);
+  ASSERT_EQ(b.size(), 1u);
+  EXPECT_EQ(a[0].identity.task, "simple-evals:mmlu");
+  EXPECT_EQ(a[0].digest, b[0].digest);  // the same examples, read from either file
+  EXPECT_DOUBLE_EQ(a[0].headline->value, 2.0 / 3);
+  const ItemDetail first = item_detail(store, a[0].id, 0);
+  EXPECT_EQ(first.item.context, "user: Is 1 < 2 && \"x\" != 'y'?\n\nA) yes\nB) no");
+  EXPECT_EQ(first.item.document.gold, "A");
+  ASSERT_EQ(first.generations.size(), 1u);
+  EXPECT_EQ(first.generations[0].text, "So.\nAnswer: A");
+  EXPECT_EQ(item_detail(store, a[0].id, 1).generations[0].text, "<hr>");
+  write_file_atomically(file("bad_x_allresults.json"), R"({"htmls": ["<h2>Rubrics</h2>"]})");
+  EXPECT_NE(error_of([&] {
+              import_logs(store, file("bad_x_allresults.json"), "x");
+            }).find("bad_x_allresults.json: example 0"),
+            std::string::npos);
+}
+
+TEST_F(ManageTest, ImportsHelm) {
+  const auto put = [&](const std::string& model, const char* right) {
+    const auto run =
+        file("helm") / model / ("mmlu:subject=anatomy,method=multiple_choice_joint,model=" + model);
+    std::filesystem::create_directories(run);
+    write_file_atomically(
+        run / "instances.json",
+        R"([{"input": {"text": "Which bone?"}, "references": [{"output": {"text": "femur"}, "tags": []}, {"output": {"text": "ulna"}, "tags": ["correct"]}], "split": "test", "id": "id7"}, {"input": {"text": "WHICH BONE?"}, "references": [], "id": "id7", "perturbation": {"name": "upper", "robustness": true}}])");
+    write_file_atomically(
+        run / "display_requests.json",
+        R"([{"instance_id": "id7", "train_trial_index": 0, "request": {"model": "m", "prompt": "Question: Which bone?\nAnswer:", "temperature": 0.0}}])");
+    write_file_atomically(
+        run / "display_predictions.json",
+        std::string(
+            R"([{"instance_id": "id7", "predicted_text": " B", "train_trial_index": 0, "mapped_output": "ulna", "stats": {"num_output_tokens": 1.0, "quasi_exact_match": 1.0, "exact_match": )") +
+            right +
+            R"(}}, {"instance_id": "id8", "predicted_text": " A", "train_trial_index": 0, "stats": {"exact_match": 0.0}}, {"instance_id": "id7", "perturbation": {"name": "upper"}, "predicted_text": "?", "train_trial_index": 0, "stats": {"exact_match": 0.0}}])");
+  };
+  put("openai_gpt2", "1.0");
+  put("other_model", "0.0");
+  Store store = write("s");
+  EXPECT_EQ(import_logs(store, file("helm") / "openai_gpt2", "a").harness, "HELM");
+  EXPECT_EQ(import_logs(store, file("helm") / "other_model", "b").documents, 2);
+  const auto a = list_evaluations(store, find_run(store, "a").id);
+  const auto b = list_evaluations(store, find_run(store, "b").id);
+  ASSERT_EQ(a.size(), 1u);
+  EXPECT_EQ(a[0].identity.task, "helm:mmlu:subject=anatomy,method=multiple_choice_joint");
+  EXPECT_EQ(a[0].digest, b[0].digest);  // one task, whatever the model
+  EXPECT_EQ(a[0].description.primary_metric, "exact_match");
+  EXPECT_EQ(metric_names(store, a[0].id),
+            (std::vector<std::string>{"exact_match", "quasi_exact_match"}));
+  EXPECT_DOUBLE_EQ(a[0].headline->value, 0.5);
+  EXPECT_DOUBLE_EQ(b[0].headline->value, 0);
+  const ItemDetail first = item_detail(store, a[0].id, 0);
+  EXPECT_EQ(first.item.context, "Question: Which bone?\nAnswer:");
+  EXPECT_EQ(first.item.document.gold, "ulna");
+  EXPECT_EQ(first.generations[0].text, " B");
+}
+
 // The documents of `a`, judged by another headline metric in `b`.
 TEST_F(ManageTest, ExplainTellsNormalisationBoundaryAndExtraction) {
   Store store = write("s");

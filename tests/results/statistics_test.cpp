@@ -206,6 +206,134 @@ TEST(Paired, PicksTheTestThatFits) {
   EXPECT_EQ(*paired_difference(equal, Mean::micro, workers).p, 1.0);
 }
 
+// The random cases and edges of scipy_values.py.
+json::Value extra(const char* key) { return expected().root().at("extra").at(key); }
+
+template <class Function>
+void check_extra(const char* name, size_t least, Function function) {
+  size_t rows = 0;
+  extra(name).for_each_element([&](json::Value row) {
+    std::vector<double> cells = numbers(row);
+    const double wanted = cells.back();
+    cells.pop_back();
+    expect_close(function(cells), wanted, std::string(name) + row.dump());
+    ++rows;
+  });
+  EXPECT_GE(rows, least) << name;
+}
+
+TEST(Extra, ClosedFormulasAgreeOnRandomCasesAndEdges) {
+  const auto whole = [](double v) { return static_cast<int64_t>(v); };
+  check_extra("normal_cdf", 40, [](auto& v) { return normal_cdf(v[0]); });
+  check_extra("normal_quantile", 60, [](auto& v) { return normal_quantile(v[0]); });
+  check_extra("student_cdf", 80, [](auto& v) { return student_cdf(v[0], v[1]); });
+  check_extra("student_quantile", 60, [](auto& v) { return student_quantile(v[0], v[1]); });
+  check_extra("incomplete_beta", 120, [](auto& v) { return incomplete_beta(v[0], v[1], v[2]); });
+  check_extra("binomial_cdf", 60,
+              [&](auto& v) { return binomial_cdf(whole(v[0]), whole(v[1]), v[2]); });
+  check_extra("mcnemar", 80, [&](auto& v) { return mcnemar_exact(whole(v[0]), whole(v[1])); });
+  check_extra("pass_at_k", 40,
+              [&](auto& v) { return pass_at_k(whole(v[0]), whole(v[1]), whole(v[2])); });
+  extra("wilson").for_each_element([&](json::Value row) {
+    const auto v = numbers(row);
+    const Interval interval = wilson_interval(v[0], v[1], v[2]);
+    EXPECT_NEAR(interval.low, v[3], 1e-9) << row.dump();
+    EXPECT_NEAR(interval.high, v[4], 1e-9) << row.dump();
+  });
+  extra("multiplicity").for_each_element([&](json::Value row) {
+    const auto p = numbers(row[0]), h = numbers(row[1]), b = numbers(row[2]);
+    const auto actual_h = holm(p), actual_b = benjamini_hochberg(p);
+    ASSERT_EQ(actual_h.size(), h.size());
+    for (size_t i = 0; i < p.size(); ++i) {
+      expect_close(actual_h[i], h[i], "holm " + row.dump());
+      expect_close(actual_b[i], b[i], "bh " + row.dump());
+    }
+  });
+}
+
+void expect_interval(const Interval& actual, json::Value wanted) {
+  const double scale = std::fabs(wanted.at("low").number()) + std::fabs(wanted.at("high").number());
+  EXPECT_NEAR(actual.low, wanted.at("low").number(), 1e-9 * scale);
+  EXPECT_NEAR(actual.high, wanted.at("high").number(), 1e-9 * scale);
+}
+
+TEST(Extra, MeansAgreeOnRandomDataAndEdges) {
+  extra("micro").for_each_element([&](json::Value row) {
+    const auto x = numbers(row.at("x")), w = numbers(row.at("w")), c = numbers(row.at("cluster"));
+    std::vector<Observation> all;
+    for (size_t i = 0; i < x.size(); ++i)
+      all.push_back({x[i], w[i], 0, static_cast<int32_t>(c[i])});
+    const Estimate estimate = micro_mean(all);
+    expect_close(estimate.value, row.at("value").number(), "value");
+    // (equal values: the error is rounding on both sides)
+    EXPECT_NEAR(*estimate.standard_error, row.at("error").number(),
+                1e-9 * row.at("error").number() + 1e-15);
+    expect_interval(*estimate.interval, row);
+  });
+  extra("welch").for_each_element([&](json::Value row) {
+    std::vector<Observation> all;
+    for (const char* key : {"x", "y"})
+      for (const double v : numbers(row.at(key)))
+        all.push_back({v, 1, key[0] == 'y', static_cast<int32_t>(all.size())});
+    const Estimate estimate = macro_mean(all);
+    expect_close(estimate.value, row.at("value").number(), "value");
+    expect_close(*estimate.standard_error, row.at("error").number(), "error");
+    expect_close(estimate.degrees_of_freedom, row.at("df").number(), "df");
+    expect_interval(*estimate.interval, row);
+  });
+}
+
+TEST(Extra, PairedProportionsAgree) {
+  const Workers workers(1);
+  extra("bonett_price").for_each_element([&](json::Value row) {
+    const auto v = numbers(row);
+    std::vector<Pair> pairs;
+    for (int32_t i = 0; i < static_cast<int32_t>(v[0]); ++i) {
+      const bool up = i < v[1], down = !up && i < v[1] + v[2];
+      pairs.push_back({down ? 1.0 : 0.0, up ? 1.0 : 0.0, 1, 0, i});
+    }
+    const PairedEstimate estimate = paired_difference(pairs, Mean::micro, workers);
+    EXPECT_NEAR(estimate.interval->low, v[3], 1e-9) << row.dump();
+    EXPECT_NEAR(estimate.interval->high, v[4], 1e-9) << row.dump();
+    expect_close(*estimate.p, v[5], row.dump());
+  });
+  extra("paired_clustered").for_each_element([&](json::Value row) {
+    const auto a = numbers(row.at("a")), b = numbers(row.at("b")), c = numbers(row.at("cluster"));
+    std::vector<Pair> pairs;
+    for (size_t i = 0; i < a.size(); ++i)
+      pairs.push_back({a[i], b[i], 1, 0, static_cast<int32_t>(c[i])});
+    const PairedEstimate estimate = paired_difference(pairs, Mean::micro, workers);
+    EXPECT_NEAR(estimate.difference, row.at("value").number(), 1e-12);
+    expect_close(*estimate.standard_error, row.at("error").number(), "error");
+    expect_interval(*estimate.interval, row);
+    expect_close(*estimate.p, row.at("p").number(), "p");
+  });
+}
+
+TEST(Paired, NoSpreadIsNoCertainty) {
+  const Workers workers(1);
+  // Sixty documents of six clusters that nobody answers otherwise: as sixty documents without
+  // clusters.
+  std::vector<Pair> same, apart;
+  for (int32_t i = 0; i < 60; ++i) {
+    same.push_back({i % 2 ? 1.0 : 0.0, i % 2 ? 1.0 : 0.0, 1, i / 10, i / 10});
+    apart.push_back(same.back());
+    apart.back().cluster = i;
+  }
+  const PairedEstimate independent = paired_difference(apart, Mean::micro, workers);
+  for (const Mean mean : {Mean::micro, Mean::macro}) {
+    const PairedEstimate none = paired_difference(same, mean, workers);
+    EXPECT_EQ(*none.p, 1);
+    EXPECT_EQ(none.interval->low, independent.interval->low);
+    EXPECT_EQ(none.interval->high, independent.interval->high);
+  }
+  // All of them changed alike: six clusters say 2 / 2^6, not certainty.
+  for (Pair& pair : same) pair.a = 0, pair.b = 1;
+  const PairedEstimate all = paired_difference(same, Mean::micro, workers);
+  EXPECT_DOUBLE_EQ(*all.p, 2.0 / 64);
+  EXPECT_LT(all.interval->low, 1);
+}
+
 TEST(Power, MinimumDetectableEffect) {
   const auto wanted = numbers(expected().root().at("mde"));
   expect_close(minimum_detectable_effect(wanted[0]), wanted[1], "mde");

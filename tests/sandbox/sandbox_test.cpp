@@ -2,7 +2,9 @@
 #include "sandbox/sandbox.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -11,6 +13,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/random.h"
 #include "tests/sandbox/leftovers.h"
 #include "tests/sandbox/support.h"
 
@@ -185,27 +188,27 @@ TEST_P(Library, ExpressionsAreValuesNotClaims) {
   EXPECT_EQ(outcome("(("), Outcome::fail);
 }
 
+std::vector<pid_t> descendants() {
+  std::vector<pid_t> found;
+  std::vector<pid_t> open_list = {getpid()};
+  while (!open_list.empty()) {
+    const std::string pid = std::to_string(open_list.back());
+    open_list.pop_back();
+    std::error_code error;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/" + pid + "/task", error)) {
+      std::ifstream children(task.path() / "children");
+      for (pid_t child; children >> child;) {
+        found.push_back(child);
+        open_list.push_back(child);
+      }
+    }
+  }
+  return found;
+}
+
 // A fork server that dies takes no program with it: the program is judged again.
 TEST_P(Library, KilledServersAreReplaced) {
   SANDBOX_OR_SKIP(sandbox, GetParam(), 2);
-  const auto descendants = [] {
-    std::vector<pid_t> found;
-    std::vector<pid_t> open_list = {getpid()};
-    while (!open_list.empty()) {
-      const std::string pid = std::to_string(open_list.back());
-      open_list.pop_back();
-      std::error_code error;
-      for (const auto& task :
-           std::filesystem::directory_iterator("/proc/" + pid + "/task", error)) {
-        std::ifstream children(task.path() / "children");
-        for (pid_t child; children >> child;) {
-          found.push_back(child);
-          open_list.push_back(child);
-        }
-      }
-    }
-    return found;
-  };
   if (descendants().empty()) GTEST_SKIP() << "SKIPPED: the kernel does not list children";
   std::vector<Program> programs;
   for (int i = 0; i < 40; ++i) {
@@ -237,6 +240,86 @@ TEST_P(Library, KilledServersAreReplaced) {
     }
   }
   expect(*sandbox, program(call("def f(a, b): return a + b\n", kAdd, "f")), Outcome::pass, "");
+}
+
+// Whatever process dies, at any moment: launchers, servers, slot servers, candidates, checkers, the
+// janitor. Right programs pass or, hit twice, are the sandbox's error; wrong ones never pass; nothing
+// is left, and the sandbox goes on.
+TEST_P(Library, ProcessesKilledAtRandom) {
+  const testing::Leftovers leftovers;
+  {
+    SANDBOX_OR_SKIP(sandbox, GetParam(), 3);
+    if (descendants().empty()) GTEST_SKIP() << "SKIPPED: the kernel does not list children";
+    std::vector<Program> programs;
+    for (int i = 0; i < 120; ++i) {
+      programs.push_back(program(call(
+          std::string("import time\ndef f(a, b):\n    time.sleep(0.04)\n    return a") +
+              (i % 2 ? " + b\n" : "\n"),
+          kAdd, "f")));
+    }
+    std::atomic<bool> done = false;
+    int kills = 0;
+    std::thread killer([&] {
+      Random random(7);
+      while (!done) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100 + random.below(300)));
+        const std::vector<pid_t> all = descendants();
+        if (!all.empty() && kill(all[random.below(all.size())], SIGKILL) == 0) ++kills;
+      }
+    });
+    const std::vector<Verdict> verdicts = sandbox->run_all(std::move(programs));
+    done = true;
+    killer.join();
+    int errors = 0;
+    for (size_t i = 0; i < verdicts.size(); ++i) {
+      const Verdict& verdict = verdicts[i];
+      errors += verdict.outcome == Outcome::sandbox_error;
+      if (verdict.outcome == Outcome::sandbox_error) {
+        EXPECT_EQ(verdict.attempts.size(), 2u) << verdict.json();
+      } else if (i % 2) {
+        // Without a pid namespace a program can kill itself, which looks the same.
+        EXPECT_TRUE(verdict.passed() || (GetParam() == Level::c && verdict.reason == "signal 9"))
+            << verdict.json();
+      } else {
+        EXPECT_EQ(verdict.outcome, Outcome::fail) << verdict.json();
+      }
+    }
+    EXPECT_GE(kills, 5);
+    EXPECT_LE(errors, kills);  // a main server takes up to three programs with it, twice
+    expect(*sandbox, program(call("def f(a, b): return a + b\n", kAdd, "f")), Outcome::pass, "");
+  }
+  leftovers.expect_none();
+}
+
+// A supervisor and its janitor killed together leave a directory at level C; the next sandbox
+// removes it, and no other.
+TEST(Abandoned, DirectoriesAreRemovedByTheNext) {
+  const auto sandbox = testing::sandbox_at(Level::c, 1);
+  if (!sandbox) GTEST_SKIP() << "SKIPPED: this machine does not offer level C";
+  const pid_t gone = fork();
+  if (gone == 0) _exit(0);
+  ASSERT_EQ(waitpid(gone, nullptr, 0), gone);
+  const std::string prefix =
+      (std::filesystem::temp_directory_path() / "assay-sandbox-").string();
+  const std::string abandoned = prefix + std::to_string(gone) + ".old000",
+                    locked = prefix + std::to_string(gone) + ".lock00",
+                    alive = prefix + std::to_string(getpid()) + ".live00";
+  for (const std::string& path : {abandoned, locked, alive}) {
+    std::filesystem::create_directories(path + "/candidate-0/deep/tree");
+    write_file_atomically(path + "/candidate-0/file", "x");
+  }
+  const int lock = open(locked.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(lock, LOCK_EX | LOCK_NB), 0);
+  std::this_thread::sleep_for(std::chrono::seconds(11));  // younger ones may be a janitor's
+  EXPECT_TRUE(testing::sandbox_at(Level::c, 1));
+  EXPECT_FALSE(std::filesystem::exists(abandoned));
+  EXPECT_TRUE(std::filesystem::exists(locked));
+  EXPECT_TRUE(std::filesystem::exists(alive));
+  close(lock);
+  std::filesystem::remove_all(locked);
+  std::filesystem::remove_all(alive);
+  // And a sandbox in use keeps its own.
+  EXPECT_TRUE(sandbox->submit(program(script("open('x', 'w')", "", ""))).get().passed());
 }
 
 TEST_P(Library, ShutsDownWithProgramsWaiting) {

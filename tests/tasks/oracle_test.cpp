@@ -83,9 +83,8 @@ bool has_ceiling(const Case& c) {
       {"nq", "lmeval"},        // likewise
       {"cmrc2018", "oc"},      // cut at the first comma or period
       {"drop", "ds"},          // several gold spans against one predicted span
-      {"drop", "no_type"},
-      {"drop", "lmeval"},  // stops at "."
-      {"agieval", "ds"},   // several formulas in one answer; several letters where one is read
+      {"drop", "no_type"},    {"drop", "preceding"}, {"drop", "lmeval"},  // stops at "."
+      {"agieval", "ds"},  // several formulas in one answer; several letters where one is read
   };
   return kCeilings.contains({c.task, c.variant});
 }

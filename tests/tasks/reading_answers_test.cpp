@@ -5,6 +5,7 @@
 #include "tasks/answers/cmrc.h"
 #include "tasks/answers/drop.h"
 #include "tasks/answers/hendrycks.h"
+#include "tasks/answers/latex.h"
 
 namespace assay::tasks::answers {
 namespace {
@@ -23,6 +24,12 @@ TEST(Drop, NormalForm) {
   EXPECT_EQ(drop_normal_form("0.00001"), "1e-05");
   EXPECT_EQ(drop_normal_form("inf nan"), "inf nan");
   EXPECT_EQ(drop_normal_form("1_000"), "1000.0");
+  // float() reads the digits of every script: float("１２.５"), float("٣").
+  EXPECT_EQ(drop_normal_form("１２.５ ٣"), "12.5 3.0");
+  // Words too long for a short string's own storage.
+  EXPECT_EQ(drop_normal_form("the counterrevolutionaries’ antidisestablishmentarianism"),
+            "counterrevolutionaries’ antidisestablishmentarianism");
+  EXPECT_EQ(drop_normal_form("İzmir"), "i\u0307zmir");  // "İ".lower() is two code points
 }
 
 TEST(Drop, Numbers) {
@@ -127,6 +134,19 @@ TEST_F(AgiEval, MathParser) {
   EXPECT_EQ(score_agieval_math("$\\frac12$", {"\\frac{1}{2}"}), 0)
       << "the bare fraction parses to 2";
   EXPECT_EQ(score_agieval_math("none", {"B, C"}), 1) << "lm-eval: two texts without an answer";
+}
+
+// One pass whatever a model writes: a quadratic rule takes minutes for these, not a fraction of a
+// second.
+TEST(Linear, MegabytesOfOneThing) {
+  for (const char* unit :
+       {"\\boxed{", "\\boxed{1", "\\fbox", "\\!", "\\left", "\\%", "{", "\\frac", " "}) {
+    std::string text;
+    while (text.size() < (4u << 20)) text += unit;
+    EXPECT_FALSE(last_boxed(text).has_value()) << unit;
+    hendrycks_normal_form(text);
+    minerva_form(text);
+  }
 }
 
 }  // namespace

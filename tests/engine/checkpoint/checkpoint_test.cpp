@@ -278,6 +278,23 @@ TEST_F(Damaged, MissingShard) {
   expect_error("model-2.safetensors: shard is missing: the index names");
 }
 
+// The published names say how many there are; nothing else of the index is needed.
+TEST_F(Damaged, ShardsWithoutTheirIndex) {
+  write_shards(2);
+  const fs::path dir = directory_.path();
+  fs::remove(dir / "model.safetensors.index.json");
+  expect_error("no model.safetensors and no model.safetensors.index.json");
+  for (const std::string i : {"1", "2"})
+    fs::rename(dir / ("model-" + i + ".safetensors"),
+               dir / ("model-0000" + i + "-of-00002.safetensors"));
+  ASSERT_EQ(opening(), "accepted");
+  fs::copy_file(dir / "model-00001-of-00002.safetensors", dir / "model-00001-of-00003.safetensors");
+  expect_error("shard is missing");
+  fs::remove(dir / "model-00001-of-00003.safetensors");
+  fs::remove(dir / "model-00002-of-00002.safetensors");
+  expect_error("model-00002-of-00002.safetensors: shard is missing");
+}
+
 TEST_F(Damaged, TruncatedShard) {
   write_shards(2);
   const fs::path shard = directory_.path() / "model-2.safetensors";

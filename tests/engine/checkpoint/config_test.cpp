@@ -155,14 +155,16 @@ TEST(Refusals, EachByName) {
       {kLlama, "architectures", "[\"LlamaForSequenceClassification\"]",
        "config.json: architectures"},
       {kLlama, "hidden_act", "\"gelu\"", "config.json: hidden_act: \"gelu\" is not supported"},
-      {kLlama, "attention_bias", "true", "config.json: attention_bias: true is not supported"},
       {kLlama, "mlp_bias", "true", "config.json: mlp_bias"},
       {kLlama, "sliding_window", "4096", "config.json: sliding_window: unknown key"},
       {kLlama, "rope_scaling", R"({"type": "dynamic", "factor": 2})",
        "config.json: rope_scaling.type: rope scaling \"dynamic\" is not supported"},
       {kLlama, "rope_scaling", R"({"rope_type": "yarn", "factor": 2,
-        "original_max_position_embeddings": 64, "attention_factor": 1.2})",
-       "rope_scaling.attention_factor: unknown key"},
+        "original_max_position_embeddings": 64, "attention_factor": 0})",
+       "rope_scaling.attention_factor: must be positive"},
+      {kLlama, "rope_scaling", R"({"rope_type": "yarn", "factor": 2,
+        "original_max_position_embeddings": 64, "long_factor": [1.2]})",
+       "rope_scaling.long_factor: unknown key"},
       {kLlama, "rope_scaling", R"({"rope_type": "llama3", "factor": 8})",
        "rope_scaling.original_max_position_embeddings: missing"},
       {kLlama, "rope_scaling", R"({"rope_type": "yarn", "type": "llama3", "factor": 8})",
@@ -190,7 +192,7 @@ TEST(Refusals, EachByName) {
       {kDeepSeek, "topk_method", "\"group_limited_greedy\"", "config.json: topk_method"},
       {kDeepSeek, "scoring_func", "\"sqrtsoftplus\"", "config.json: scoring_func"},
       {kDeepSeek, "norm_topk_prob", "", "config.json: norm_topk_prob: missing, and not guessed"},
-      {kDeepSeek, "moe_layer_freq", "2", "config.json: moe_layer_freq: 2 is not supported"},
+      {kDeepSeek, "moe_layer_freq", "0", "config.json: moe_layer_freq: must lie between"},
       {kDeepSeek, "n_group", "3", "config.json: n_group: does not divide the number of routed"},
       {kDeepSeek, "n_group", "8", "groups of one expert"},
       {kDeepSeek, "topk_group", "5", "config.json: topk_group: is above n_group: 5 against 4"},
@@ -201,10 +203,9 @@ TEST(Refusals, EachByName) {
       {kDeepSeek, "num_nextn_predict_layers", "2", "config.json: num_nextn_predict_layers"},
       {kDeepSeek, "rope_theta", "", "config.json: rope_theta: missing"},
       {kDeepSeek, "swiglu_limit", "10.0", "config.json: swiglu_limit: unknown key"},
-      {kDeepSeek, "rope_interleave", "false", "config.json: rope_interleave"},
       {kLlama, "some_new_flag", "false", "config.json: some_new_flag: unknown key"},
       {kDeepSeek, "rope_scaling",
-       R"({"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "truncate": false})",
+       R"({"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "truncate": 1})",
        "config.json: rope_scaling.truncate"},
   };
   ASSERT_EQ(refusal(kLlama), "accepted");
@@ -254,6 +255,41 @@ TEST(Rules, V2NormalisesOrScales) {
   EXPECT_EQ(c.moe.weight_scale, 2.5);
   c = parse(changed(v2.c_str(), "topk_method", "\"greedy\""));
   EXPECT_EQ(c.moe.groups, 1);
+}
+
+std::vector<int64_t> moe_layers(const ModelConfig& config) {
+  std::vector<int64_t> out;
+  for (int64_t layer = 0; layer < config.layers; ++layer)
+    if (config.is_moe_layer(layer)) out.push_back(layer);
+  return out;
+}
+
+// DeepSeek: number >= first_k_dense_replace and divisible by moe_layer_freq (modeling_deepseek.py,
+// DeepseekV2DecoderLayer); Qwen3-MoE: number + 1 divisible by decoder_sparse_step, and not named in
+// mlp_only_layers (transformers Qwen3MoeDecoderLayer).
+TEST(Rules, WhichLayersHaveExperts) {
+  const std::string deep = changed(kDeepSeek, "num_hidden_layers", "7");
+  EXPECT_EQ(moe_layers(parse(deep)), (std::vector<int64_t>{1, 2, 3, 4, 5, 6}));
+  const std::string every = changed(deep.c_str(), "moe_layer_freq", "3");
+  EXPECT_EQ(moe_layers(parse(every)), (std::vector<int64_t>{3, 6}));
+  EXPECT_EQ(moe_layers(parse(changed(deep.c_str(), "first_k_dense_replace", "7"))),
+            std::vector<int64_t>{});
+  std::string qwen = changed(kLlama, "model_type", "\"qwen3_moe\"");
+  for (const auto& [key, value] :
+       std::vector<std::pair<std::string, std::string>>{{"num_hidden_layers", "6"},
+                                                        {"head_dim", "16"},
+                                                        {"num_local_experts", "4"},
+                                                        {"num_experts_per_tok", "2"},
+                                                        {"moe_intermediate_size", "8"},
+                                                        {"norm_topk_prob", "true"},
+                                                        {"decoder_sparse_step", "2"},
+                                                        {"mlp_only_layers", "[3]"}})
+    qwen = changed(qwen.c_str(), key, value);
+  EXPECT_EQ(moe_layers(parse(qwen)), (std::vector<int64_t>{1, 5}));
+  EXPECT_EQ(parse(qwen).moe.routed_experts, 4);
+  EXPECT_NE(
+      refusal(changed(qwen.c_str(), "num_experts", "5")).find("contradicts num_local_experts"),
+      std::string::npos);
 }
 
 TEST(Rules, SparseAttentionIsDenseUpToItsTopK) {

@@ -3,12 +3,9 @@
 // streamed or resident, tokens drafted or not. Random small models of every family.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <optional>
-#include <tuple>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -19,7 +16,7 @@
 #include "engine/execute/runner.h"
 #include "engine/execute/score.h"
 #include "engine/ops/ops.h"
-#include "engine/reference/model.h"
+#include "tests/engine/execute/random_material.h"
 #include "tests/engine/random_models.h"
 #include "tests/support/paths.h"
 
@@ -101,54 +98,8 @@ struct Bench {
   EngineStatistics statistics;
 };
 
-struct Material {
-  std::vector<std::vector<TokenId>> contexts, continuations;
-  std::vector<ScoreRequest> scores;
-  std::vector<GenerateRequest> prompts;
-};
-
-// Requests that share much: documents with shared openings, options of one or more tokens,
-// identical requests, single tokens.
-Material random_material(uint64_t seed, int64_t vocabulary) {
-  Random random(seed);
-  Material m;
-  const auto token = [&] {
-    return static_cast<TokenId>(random.below(static_cast<uint64_t>(vocabulary)));
-  };
-  std::vector<TokenId> shots;
-  for (int i = 0; i < 37; ++i) shots.push_back(token());
-  for (int document = 0; document < 6; ++document) {
-    std::vector<TokenId> context(
-        shots.begin(), shots.begin() + static_cast<ptrdiff_t>(random.below(shots.size())) + 1);
-    const size_t more = random.below(30);
-    for (size_t i = 0; i < more; ++i) context.push_back(token());
-    const size_t first = 1 + random.below(6);
-    for (int option = 0; option < 3; ++option) {
-      std::vector<TokenId> continuation{static_cast<TokenId>(option < 2 ? 1 : 2)};
-      for (size_t i = 1; i < first; ++i) continuation.push_back(token());
-      m.contexts.push_back(context);
-      m.continuations.push_back(continuation);
-    }
-  }
-  m.contexts.push_back({shots[0]});
-  m.continuations.push_back({shots[1]});
-  m.contexts.push_back(m.contexts[4]);
-  m.continuations.push_back(m.continuations[4]);
-  for (size_t i = 0; i < m.contexts.size(); ++i) {
-    m.scores.push_back({m.contexts[i], m.continuations[i], static_cast<int>(i % 2)});
-  }
-  for (size_t i = 0; i < m.contexts.size(); i += 2) {
-    GenerateRequest request;
-    request.prompt = m.contexts[i];
-    request.max_tokens = 1 + static_cast<int>(random.below(12));
-    request.group = static_cast<int>(i % 3);
-    if (random.below(2) == 0) {
-      request.sampling = {0.8, random.below(2) == 0 ? 1.0 : 0.9, seed, i};
-    }
-    m.prompts.push_back(request);
-  }
-  return m;
-}
+using test::Material;
+using test::random_material;
 
 Scores score(Bench& bench, std::span<const ScoreRequest> requests, const PlanLimits& limits) {
   Scores sink(requests.size());
@@ -162,8 +113,7 @@ Texts generate(Bench& bench, std::span<const GenerateRequest> requests,
   return sink;
 }
 
-using Parameter = std::tuple<std::string, int>;
-class Invariance : public testing::TestWithParam<Parameter> {
+class Invariance : public testing::TestWithParam<std::pair<std::string, int>> {
  protected:
   void SetUp() override {
     const auto& [family, seed] = GetParam();
@@ -263,54 +213,14 @@ TEST_P(Invariance, Texts) {
   }
 }
 
-// The naive path shares no code with the ops or the decoder.
-TEST_P(Invariance, AgreesWithTheNaivePath) {
-  Bench bench(*checkpoint_, Numerics::fp32, 2);
-  SCOPED_TRACE(description_);
-  const Workers workers(2);
-  const reference::Model naive(*checkpoint_, workers);
-  const Scores sink = score(bench, material_.scores, {50, 20, 1 << 20});
-  for (size_t i = 0; i < material_.scores.size(); ++i) {
-    std::vector<TokenId> tokens = material_.contexts[i];
-    const size_t context = tokens.size();
-    tokens.insert(tokens.end(), material_.continuations[i].begin(),
-                  material_.continuations[i].end());
-    const reference::Output output = naive.forward(tokens);
-    for (size_t k = 0; context + k < tokens.size(); ++k) {
-      const double expected =
-          output.logprobs.row(static_cast<int64_t>(context + k) - 1)[tokens[context + k]];
-      // Measured on the reference models: 3.5e-5; the bar of their README: 2e-4.
-      EXPECT_NEAR(static_cast<double>(sink.results[i].token_logprobs[k]), expected, 2e-4);
-    }
-  }
-}
-
-// Per scored token, how far two implementations are apart.
-struct Apart {
-  double median = 0, largest = 0;
-  Apart(const Scores& a, const Scores& b) {
-    std::vector<double> all;
-    for (size_t i = 0; i < a.results.size(); ++i) {
-      for (size_t k = 0; k < a.results[i].token_logprobs.size(); ++k) {
-        const auto x = static_cast<double>(a.results[i].token_logprobs[k]);
-        all.push_back(std::abs(x - static_cast<double>(b.results[i].token_logprobs[k])));
-      }
-    }
-    std::sort(all.begin(), all.end());
-    median = all[all.size() / 2];
-    largest = all.back();
-  }
-};
-
 // Every implementation this processor can run, in every mode: equal bits within a profile whether a
 // request is computed in the trie, flat, in short passes on two threads, from streamed weights or
-// alone; bounded differences across profiles.
+// alone. How far profiles are apart: agreement_test.cpp.
 TEST_P(Invariance, Implementations) {
   std::vector<Numerics> modes{Numerics::fp32, Numerics::bf16};
   if (modes_.size() > 1) modes.insert(modes.end(), modes_.begin(), modes_.end());
   const auto& requests = material_.scores;
   for (const Numerics mode : modes) {
-    std::vector<std::pair<std::string, Scores>> profiles;
     for (const KernelSupport& support : kernel_support()) {
       if (!support.available) continue;
       Bench bench(*checkpoint_, mode, 1, false, support.kernels);
@@ -329,45 +239,14 @@ TEST_P(Invariance, Implementations) {
         const Texts alone = generate(streamed, {&material_.prompts[i], 1}, {5, 200, 1});
         expect_same(alone.results[0], batch.results[i]);
       }
-      profiles.emplace_back(bench.backend->profile(), trie);
-    }
-    for (size_t a = 0; a < profiles.size(); ++a) {
-      for (size_t b = a + 1; b < profiles.size(); ++b) {
-        SCOPED_TRACE(description_ + ", " + profiles[a].first + " against " + profiles[b].first);
-        const Apart apart(profiles[a].second, profiles[b].second);
-        // Sums in another order differ in their last bits: fp32 by the bar of the reference models.
-        // Where operands are rounded, a last bit now and then flips a rounding (bf16: 2^-9 of a
-        // value), and w8a8 is not smooth at all; the bars are those of the reference's README,
-        // where two implementations of bf16 differ by 0.06 in the mean and w8a8 variants by 0.16. A
-        // router whose margin is below the last bits chooses other experts (one model in some
-        // tens), which nothing bounds; such a position leaves most others alone, and the median
-        // with them.
-        const double bar = mode == Numerics::fp32 ? 2e-4 : mode == Numerics::fp8 ? 0.3 : 0.06;
-        EXPECT_LE(apart.median, bar) << "largest " << apart.largest;
-      }
     }
   }
 }
 
-// Which models: seeds 1 and 2 of every family, or ASSAY_TEST_SEEDS=LAST or FIRST-LAST (a thousand
-// take hours).
-std::vector<Parameter> parameters() {
-  int first = 1, last = 2;
-  if (const char* seeds = std::getenv("ASSAY_TEST_SEEDS")) {
-    const std::string text = seeds;
-    const size_t dash = text.find('-');
-    last = std::atoi(text.substr(dash == std::string::npos ? 0 : dash + 1).c_str());
-    if (dash != std::string::npos) first = std::atoi(text.c_str());
-  }
-  std::vector<Parameter> out;
-  for (const std::string_view family : test::kRandomFamilies) {
-    for (int seed = first; seed <= last; ++seed) out.push_back({std::string(family), seed});
-  }
-  return out;
-}
-INSTANTIATE_TEST_SUITE_P(Random, Invariance, testing::ValuesIn(parameters()), [](const auto& p) {
-  return std::get<0>(p.param) + "_" + std::to_string(std::get<1>(p.param));
-});
+INSTANTIATE_TEST_SUITE_P(Random, Invariance, testing::ValuesIn(test::random_parameters()),
+                         [](const auto& p) {
+                           return p.param.first + "_" + std::to_string(p.param.second);
+                         });
 
 std::string with_context(std::string config, int64_t context) {
   const std::string key = "\"max_position_embeddings\":";
