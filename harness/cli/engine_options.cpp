@@ -42,7 +42,8 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {
       ->capture_default_str();
   verb.add_option("--kernels", flags.kernels,
                   "auto, reference, portable, avx2, avx512 or amx; auto is the\n"
-                  "fastest this processor has")
+                  "fastest this processor has. With --device cuda: auto or\n"
+                  "portable (without the kernels tuned for one architecture)")
       ->capture_default_str();
   verb.add_option("--device", flags.device,
                   "Where the model runs: cpu, cuda or cuda:N (see assay doctor)")
