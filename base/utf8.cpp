@@ -102,6 +102,21 @@ std::string_view strip_right(std::string_view s) {
 
 std::string_view strip(std::string_view s) { return strip_right(strip_left(s)); }
 
+std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  while (true) {
+    const size_t at = text.find(from);
+    out += text.substr(0, at);
+    if (at == std::string_view::npos) return out;
+    out += to;
+    text.remove_prefix(at + from.size());
+  }
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  if (text.find(from) != std::string::npos) text = replaced(text, from, to);
+}
+
 std::string normalized_newlines(std::string_view s) {
   if (s.substr(0, 3) == "\xEF\xBB\xBF") s.remove_prefix(3);
   std::string out;

@@ -34,6 +34,10 @@ std::string_view strip(std::string_view s);
 std::string_view strip_left(std::string_view s);
 std::string_view strip_right(std::string_view s);
 
+// Every `from` (not empty) becomes `to`, in one pass from the left: linear in the text.
+std::string replaced(std::string_view text, std::string_view from, std::string_view to);
+void replace_all(std::string& text, std::string_view from, std::string_view to);
+
 // CRLF and lone CR become LF; a leading byte order mark is dropped.
 std::string normalized_newlines(std::string_view s);
 

@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "datasets/archive.h"
 
 namespace assay::datasets {
@@ -14,20 +15,14 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-    text.replace(at, from.size(), to);
-  }
-}
-
 }  // namespace
 
 std::string fill_pattern(std::string pattern, std::string_view split, std::string_view group) {
-  replace_all(pattern, "{split}", split);
-  replace_all(pattern, "{group}", group);
+  utf8::replace_all(pattern, "{split}", split);
+  utf8::replace_all(pattern, "{group}", group);
   std::string hyphens(group);
   std::replace(hyphens.begin(), hyphens.end(), '_', '-');
-  replace_all(pattern, "{group-}", hyphens);
+  utf8::replace_all(pattern, "{group-}", hyphens);
   return pattern;
 }
 

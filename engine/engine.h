@@ -276,5 +276,7 @@ struct CheckpointInfo {
 // itself cannot be read. For a file, a config.json under any name, the configuration alone is
 // inspected: nothing else is missed, and what it announces (MTP) is reported as if it were there.
 CheckpointInfo inspect_checkpoint(const std::filesystem::path& model);
+// Throws bad_input where there is no such directory, before anything in it is looked at.
+void require_checkpoint_directory(const std::filesystem::path& model);
 
 }  // namespace assay::engine

@@ -189,8 +189,8 @@ OpTimer::Timed OpTimer::run_other(size_t index, int64_t rows, int times) {
   return state_->timers[index](rows, times);
 }
 
-// --- the other ops: FLOP as docs/performance.md counts them, bytes that have to move
-// -----------------
+// --- the other ops: FLOP as docs/performance.md counts them, bytes that have to move -------------
+
 OpTimer::Timed OpTimer::State::time_experts(int64_t rows, int times) {
   if (experts.experts.empty()) experts = model::prepare_experts(checkpoint, last(), *backend);
   const MoeConfig& moe = config().moe;
@@ -246,7 +246,7 @@ OpTimer::Timed OpTimer::State::time_attention(int64_t rows, int times, bool deco
   const bool latent = decode && c.mla.has_value();
   ops::Attention a;
   a.heads = static_cast<int>(c.heads);
-  a.scale = static_cast<float>(1.0);
+  a.scale = 1.0f;
   a.kv_type = backend->numerics() == Numerics::fp32 ? ops::KvType::f32 : ops::KvType::bf16;
   const int64_t element = a.kv_type == ops::KvType::f32 ? 4 : 2;
   // As engine/model/attention.cpp lays them out.
@@ -310,9 +310,8 @@ OpTimer::Timed OpTimer::State::time_norm(int64_t rows, int times) {
 
 OpTimer::Timed OpTimer::State::time_head(int64_t rows, int times) {
   if (!head) {
-    const bool exact = backend->numerics() == Numerics::fp8;  // as Runner::head
     head = backend->prepare({&checkpoint.weights().head, 1}, ops::Stacking::rows,
-                            exact ? ops::Role::fp32 : ops::Role::head);
+                            ops::head_role(backend->numerics()));
   }
   const ops::ConstRows in = random_rows(rows, config().hidden);
   std::vector<int32_t> first(static_cast<size_t>(rows) + 1), target(static_cast<size_t>(rows));

@@ -21,8 +21,8 @@ struct ReportOptions {
   // Documents to embed; where there are more, each task keeps its first ones in proportion, and the
   // page says so.
   size_t most_items = 100000;
-  size_t most_bytes =
-      24000000;  // of the documents on the page; where they take more, fewer are embedded
+  // Of the documents on the page; where they take more, fewer are embedded.
+  size_t most_bytes = 24000000;
   size_t most_text = 20000;  // bytes of one prompt or generation; the rest is cut with a mark
   size_t most_pairs = 15;    // comparisons: all pairs, or the first run against the others
 };

@@ -45,8 +45,6 @@ std::string map_case(std::string_view text, bool first_upper, bool rest_lower) {
   return out;
 }
 
-using answers::replaced;
-
 std::string delete_matches(std::string_view text, const re2::RE2& pattern) {
   std::string out(text);
   re2::RE2::GlobalReplace(&out, pattern, "");
@@ -56,9 +54,9 @@ std::string delete_matches(std::string_view text, const re2::RE2& pattern) {
 // HellaSwag's routine as lm-eval has it: both quirks kept (task-specs 1.5).
 std::string hellaswag_clean(std::string_view text, const std::string&) {
   static const re2::RE2 kTag(R"(\[.*?\])");
-  std::string out = replaced(utf8::strip(text), " [title]", ". ");
+  std::string out = utf8::replaced(utf8::strip(text), " [title]", ". ");
   out = delete_matches(out, kTag);
-  return replaced(out, "  ", " ");
+  return utf8::replaced(out, "  ", " ");
 }
 
 // GSM8K's solution as one line of reasoning (task-specs 4.1).
@@ -97,8 +95,8 @@ std::string drop_trailing(std::string_view text, const std::string& characters) 
 std::string replace_argument(std::string_view text, const std::string& argument) {
   size_t arrow = argument.find("=>");
   if (arrow == std::string::npos || arrow == 0) return std::string(text);
-  return replaced(text, std::string_view(argument).substr(0, arrow),
-                  std::string_view(argument).substr(arrow + 2));
+  return utf8::replaced(text, std::string_view(argument).substr(0, arrow),
+                        std::string_view(argument).substr(arrow + 2));
 }
 
 std::string without_first_lines(std::string_view text, const std::string& count) {
@@ -178,8 +176,8 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
     {"upper_first", false, [](V t, const S&) { return map_case(t, true, false); }},
     // Python's str.capitalize().
     {"capitalize", false, [](V t, const S&) { return map_case(t, true, true); }},
-    {"spaces", false, [](V t, const S&) { return replaced(t, "_", " "); }},
-    {"delete", true, [](V t, const S& what) { return replaced(t, what, ""); }},
+    {"spaces", false, [](V t, const S&) { return utf8::replaced(t, "_", " "); }},
+    {"delete", true, [](V t, const S& what) { return utf8::replaced(t, what, ""); }},
     {"first_line", false, [](V t, const S&) { return S(t.substr(0, t.find('\n'))); }},
     {"last_line", false,
      [](V t, const S&) { return S(t.substr(t.rfind('\n') + 1)); }},  // npos + 1 is 0
@@ -210,10 +208,10 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
     {"last_boxed", false, [](V t, const S&) { return answers::last_boxed(t).value_or(""); }},
     {"minerva_lmeval", false, [](V t, const S&) { return answers::minerva_lmeval_form(t); }},
     {"mgsm_lmeval_reasoning", false, mgsm_lmeval_reasoning},
-    {"tabs_to_spaces", false, [](V t, const S&) { return replaced(t, "\t", "    "); }},
+    {"tabs_to_spaces", false, [](V t, const S&) { return utf8::replaced(t, "\t", "    "); }},
     {"question_mark", false, with_question_mark},
     {"hellaswag_clean", false, hellaswag_clean},
-    {"hellaswag_repair", false, [](V t, const S&) { return replaced(t, ".. ", ". "); }},
+    {"hellaswag_repair", false, [](V t, const S&) { return utf8::replaced(t, ".. ", ". "); }},
     {"gsm8k_reasoning", false, gsm8k_reasoning},
     {"number_marks", false, [](V t, const S&) { return answers::without_number_marks(t); }},
 });

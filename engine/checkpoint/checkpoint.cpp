@@ -57,11 +57,15 @@ Numerics numerics_of_weights(std::span<const TensorView> tensors) {
   return all_bf16 ? Numerics::bf16 : Numerics::fp32;
 }
 
-Checkpoint Checkpoint::open(const fs::path& directory, const fs::path& config_file) {
+void require_checkpoint_directory(const fs::path& model) {
   std::error_code ignored;
-  if (!fs::is_directory(directory, ignored))
-    throw_bad_input("no such directory", directory.string(),
+  if (!fs::is_directory(model, ignored))
+    throw_bad_input("no such directory", model.string(),
                     "a checkpoint is a directory with config.json and *.safetensors");
+}
+
+Checkpoint Checkpoint::open(const fs::path& directory, const fs::path& config_file) {
+  require_checkpoint_directory(directory);
   auto state = std::make_unique<State>();
   state->directory = directory;
   state->config = load_config(config_file.empty() ? directory / "config.json" : config_file);

@@ -98,10 +98,8 @@ const ops::Matrix& Runner::head(int64_t rows) {
   if (!head_) {
     const TensorView& tensor = checkpoint_.weights().head;
     checkpoint_.check_values(tensor);
-    // DeepSeek's w8a8 scheme quantises linears that have block scales and nothing else.
-    const bool exact = backend_.numerics() == Numerics::fp8;
-    head_ = backend_.prepare({&tensor, 1}, ops::Stacking::rows,
-                             exact ? ops::Role::fp32 : ops::Role::head);
+    head_ =
+        backend_.prepare({&tensor, 1}, ops::Stacking::rows, ops::head_role(backend_.numerics()));
     if (!config().tied_head) checkpoint_.release_pages(tensor);
   }
   work_.flops += expanded_rates_.of(0, 0, static_cast<double>(rows));

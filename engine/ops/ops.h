@@ -81,6 +81,11 @@ enum class Role {
   fp32,     // always fp32: router weights
   head,     // the output head: like `linear`, but never fp8
 };
+// Of the model's head: DeepSeek's w8a8 scheme quantises linears that have block scales and nothing
+// else.
+constexpr Role head_role(Numerics numerics) {
+  return numerics == Numerics::fp8 ? Role::fp32 : Role::head;
+}
 
 // Rotary embedding, per pair i of a head's rotated part: angle = position * inverse_frequency[i].
 struct RopeTable {

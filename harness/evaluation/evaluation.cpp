@@ -296,14 +296,8 @@ std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
                                  const EvaluationOptions& options, ProgressDisplay& display) {
   install_interrupt_handler();
   // Everything that can be wrong with the selection is found before a checkpoint is opened: the
-
-  // of several names may be mistyped.
-  for (const std::string& model : models) {
-    std::error_code ignored;
-    if (!fs::is_directory(model, ignored))
-      throw_bad_input("no such directory", model,
-                      "a checkpoint is a directory with config.json and *.safetensors");
-  }
+  // last of several names may be mistyped.
+  for (const std::string& model : models) engine::require_checkpoint_directory(model);
   TaskShelf shelf(options);
   const std::vector<SkippedTask> skipped = shelf.leave_out_missing();
   for (const SkippedTask& task : skipped) display.note(note_of(task));

@@ -54,9 +54,8 @@ struct BootstrapOptions {
 // The difference of the two means with the interval and test that fit the data:
 //   0/1 values, independent documents, micro: adjusted Wald interval of Bonett and Price (2012,
 //     J. Educ. Behav. Stat. 37:479), exact McNemar test;
-//   0/1 values otherwise (clusters, macro): Student on the clustered (or macro) standard error;
-//   where
-//     that is 0, since no document changed or all changed alike, as above;
+//   0/1 values otherwise (clusters, macro): Student on the clustered (or macro) standard error; as
+//     above where that is 0, since no document changed or all changed alike;
 //   other values: percentile interval and test of the paired cluster bootstrap.
 PairedEstimate paired_difference(std::span<const Pair> pairs, Mean mean, const Workers& workers,
                                  const BootstrapOptions& options = {});

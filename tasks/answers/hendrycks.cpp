@@ -4,14 +4,9 @@
 #include <vector>
 
 #include "base/utf8.h"
-#include "tasks/answers/normalise.h"
 
 namespace assay::tasks::answers {
 namespace {
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  if (text.find(from) != std::string::npos) text = replaced(text, from, to);
-}
 
 std::vector<std::string_view> split(std::string_view text, std::string_view separator) {
   std::vector<std::string_view> parts;
@@ -87,30 +82,30 @@ bool is_plain_integer(std::string_view text) {
 
 std::optional<std::string> hendrycks_normal_form(std::string_view input) {
   std::string text(input);
-  replace_all(text, "\n", "");
-  replace_all(text, "\\!", "");
-  replace_all(text, "\\\\", "\\");
-  replace_all(text, "tfrac", "frac");
-  replace_all(text, "dfrac", "frac");
-  replace_all(text, "\\left", "");
-  replace_all(text, "\\right", "");
-  replace_all(text, "^{\\circ}", "");
-  replace_all(text, "^\\circ", "");
-  replace_all(text, "\\$", "");
+  utf8::replace_all(text, "\n", "");
+  utf8::replace_all(text, "\\!", "");
+  utf8::replace_all(text, "\\\\", "\\");
+  utf8::replace_all(text, "tfrac", "frac");
+  utf8::replace_all(text, "dfrac", "frac");
+  utf8::replace_all(text, "\\left", "");
+  utf8::replace_all(text, "\\right", "");
+  utf8::replace_all(text, "^{\\circ}", "");
+  utf8::replace_all(text, "^\\circ", "");
+  utf8::replace_all(text, "\\$", "");
   if (const auto parts = split(text, "\\text{ "); parts.size() > 1) {
     if (parts.size() > 2) return std::nullopt;
     text = std::string(parts[0]);
   }
-  replace_all(text, "\\%", "");
-  replace_all(text, " .", " 0.");
-  replace_all(text, "{.", "{0.");
+  utf8::replace_all(text, "\\%", "");
+  utf8::replace_all(text, " .", " 0.");
+  utf8::replace_all(text, "{.", "{0.");
   if (text.empty()) return text;
   if (text[0] == '.') text.insert(0, "0");
   if (const auto sides = split(text, "="); sides.size() == 2 && utf8::length(sides[0]) <= 2) {
     text = std::string(sides[1]);
   }
   if (!brace_roots(text)) return std::nullopt;
-  replace_all(text, " ", "");
+  utf8::replace_all(text, " ", "");
   if (!brace_fractions(text)) return std::nullopt;
   if (text == "0.5") text = "\\frac{1}{2}";
   if (const auto parts = split(text, "/");

@@ -1,4 +1,5 @@
 #include "tasks/answers/latex.h"
+#include "base/utf8.h"
 
 #include <re2/re2.h>
 
@@ -12,10 +13,6 @@ namespace assay::tasks::answers {
 namespace {
 
 using re2::RE2;
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  if (text.find(from) != std::string::npos) text = replaced(text, from, to);
-}
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kSubstitutions{{
     {"an ", ""},
@@ -119,12 +116,12 @@ std::string minerva(std::string_view answer, bool lmeval) {
       if (is_word(word)) delete_words(text, std::string(word));
     }
   }
-  for (auto [from, to] : kSubstitutions) replace_all(text, from, to);
+  for (auto [from, to] : kSubstitutions) utf8::replace_all(text, from, to);
   auto remove = [&](std::string_view expression) {
     if (lmeval && is_word(expression)) {
       delete_outside_commands(text, expression);
     } else {
-      replace_all(text, expression, "");
+      utf8::replace_all(text, expression, "");
     }
   };
   for (std::string_view expression : kRemoved) remove(expression);
@@ -146,9 +143,9 @@ std::string minerva(std::string_view answer, bool lmeval) {
   } else {
     RE2::GlobalReplace(&text, kRoot, "sqrt{\\2}");
   }
-  replace_all(text, "$", "");
+  utf8::replace_all(text, "$", "");
   std::string without_commas = text;
-  replace_all(without_commas, ",", "");
+  utf8::replace_all(without_commas, ",", "");
   bool digits = !without_commas.empty() &&
                 without_commas.find_first_not_of("0123456789") == std::string::npos;
   if (lmeval ? RE2::FullMatch(text, kThousands) : digits) text = without_commas;

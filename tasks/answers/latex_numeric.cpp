@@ -15,6 +15,7 @@
 
 #include "base/digest.h"
 #include "base/random.h"
+#include "base/utf8.h"
 #include "tasks/answers/latex.h"
 
 namespace assay::tasks::answers {
@@ -303,9 +304,7 @@ class Evaluator {
 std::string plain(std::string_view answer) {
   std::string text(answer);
   auto replace = [&](std::string_view from, std::string_view to) {
-    for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-      text.replace(at, from.size(), to);
-    }
+    utf8::replace_all(text, from, to);
   };
   for (const char* gone : {"\\left", "\\right", "\\!", "\\,", "\\;", "\\:", "\\ ", "$", "\\%", "%",
                            "^\\circ", "^{\\circ}", "\\displaystyle", "\n", "\\quad"}) {

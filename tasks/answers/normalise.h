@@ -21,9 +21,6 @@ std::string without_number_marks(std::string_view text);
 std::optional<double> parse_number(std::string_view text);
 bool same_number(std::string_view a, std::string_view b);  // |a - b| < 1e-6
 
-// Every `from` becomes `to`, in one pass from the left; linear in the text.
-std::string replaced(std::string_view text, std::string_view from, std::string_view to);
-
 // Words of a normalised text.
 std::vector<std::string_view> words(std::string_view text);
 // SQuAD's F1 of two bags of words; both empty: 1, one empty: 0.

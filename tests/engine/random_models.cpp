@@ -325,4 +325,11 @@ std::string describe(const RandomModel& model) {
          " shard(s), weight seed " + std::to_string(model.seed) + ", " + model.config_json;
 }
 
+void WithRandomCheckpoint::make_checkpoint(std::string_view family, int seed) {
+  const RandomModel model = random_model(family, static_cast<uint64_t>(seed));
+  description_ = describe(model);
+  write_checkpoint(directory_.path(), model);
+  checkpoint_ = std::make_unique<Checkpoint>(Checkpoint::open(directory_.path()));
+}
+
 }  // namespace assay::engine::test

@@ -7,9 +7,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/file.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/tensor.h"
 
@@ -37,5 +40,15 @@ void write_checkpoint(const std::filesystem::path& directory, const RandomModel&
 
 // One line: family, sizes, storage - for a test's failure message.
 std::string describe(const RandomModel& model);
+
+// Beside testing::Test, in fixtures over one random model: its checkpoint, written and opened.
+class WithRandomCheckpoint {
+ protected:
+  void make_checkpoint(std::string_view family, int seed);
+
+  TemporaryDirectory directory_;
+  std::string description_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+};
 
 }  // namespace assay::engine::test

@@ -23,21 +23,25 @@ namespace {
 constexpr size_t kWorkspace = size_t{64} << 20;
 constexpr int kMostAlgorithms = 32, kRepeats = 10;
 
+// What is looked up, each with ASSAY_CUBLASLT as it is defined there.
+#define ASSAY_CUBLASLT_SYMBOLS                    \
+  ASSAY_CUBLASLT(cublasLtCreate)                  \
+  ASSAY_CUBLASLT(cublasLtDestroy)                 \
+  ASSAY_CUBLASLT(cublasLtMatmul)                  \
+  ASSAY_CUBLASLT(cublasLtMatmulAlgoGetHeuristic)  \
+  ASSAY_CUBLASLT(cublasLtMatmulDescCreate)        \
+  ASSAY_CUBLASLT(cublasLtMatmulDescDestroy)       \
+  ASSAY_CUBLASLT(cublasLtMatmulDescSetAttribute)  \
+  ASSAY_CUBLASLT(cublasLtMatrixLayoutCreate)      \
+  ASSAY_CUBLASLT(cublasLtMatrixLayoutDestroy)     \
+  ASSAY_CUBLASLT(cublasLtMatmulPreferenceCreate)  \
+  ASSAY_CUBLASLT(cublasLtMatmulPreferenceDestroy) \
+  ASSAY_CUBLASLT(cublasLtMatmulPreferenceSetAttribute)
+
 struct Library {
   void* handle = nullptr;
-#define ASSAY_CUBLASLT(name) decltype(&::name) name = nullptr
-  ASSAY_CUBLASLT(cublasLtCreate);
-  ASSAY_CUBLASLT(cublasLtDestroy);
-  ASSAY_CUBLASLT(cublasLtMatmul);
-  ASSAY_CUBLASLT(cublasLtMatmulAlgoGetHeuristic);
-  ASSAY_CUBLASLT(cublasLtMatmulDescCreate);
-  ASSAY_CUBLASLT(cublasLtMatmulDescDestroy);
-  ASSAY_CUBLASLT(cublasLtMatmulDescSetAttribute);
-  ASSAY_CUBLASLT(cublasLtMatrixLayoutCreate);
-  ASSAY_CUBLASLT(cublasLtMatrixLayoutDestroy);
-  ASSAY_CUBLASLT(cublasLtMatmulPreferenceCreate);
-  ASSAY_CUBLASLT(cublasLtMatmulPreferenceDestroy);
-  ASSAY_CUBLASLT(cublasLtMatmulPreferenceSetAttribute);
+#define ASSAY_CUBLASLT(name) decltype(&::name) name = nullptr;
+  ASSAY_CUBLASLT_SYMBOLS
 #undef ASSAY_CUBLASLT
 
   // Empty, or what is missing.
@@ -51,19 +55,8 @@ struct Library {
           reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(handle, symbol));
       if (function == nullptr) missing = name + " has no " + symbol;
     };
-#define ASSAY_CUBLASLT(symbol) find(symbol, #symbol)
-    ASSAY_CUBLASLT(cublasLtCreate);
-    ASSAY_CUBLASLT(cublasLtDestroy);
-    ASSAY_CUBLASLT(cublasLtMatmul);
-    ASSAY_CUBLASLT(cublasLtMatmulAlgoGetHeuristic);
-    ASSAY_CUBLASLT(cublasLtMatmulDescCreate);
-    ASSAY_CUBLASLT(cublasLtMatmulDescDestroy);
-    ASSAY_CUBLASLT(cublasLtMatmulDescSetAttribute);
-    ASSAY_CUBLASLT(cublasLtMatrixLayoutCreate);
-    ASSAY_CUBLASLT(cublasLtMatrixLayoutDestroy);
-    ASSAY_CUBLASLT(cublasLtMatmulPreferenceCreate);
-    ASSAY_CUBLASLT(cublasLtMatmulPreferenceDestroy);
-    ASSAY_CUBLASLT(cublasLtMatmulPreferenceSetAttribute);
+#define ASSAY_CUBLASLT(name) find(name, #name);
+    ASSAY_CUBLASLT_SYMBOLS
 #undef ASSAY_CUBLASLT
     return missing;
   }

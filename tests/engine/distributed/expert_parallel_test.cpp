@@ -26,14 +26,12 @@ struct Scores final : ScoreSink {
   }
 };
 
-class ExpertParallel : public testing::TestWithParam<std::tuple<std::string, int>> {
+class ExpertParallel : public testing::TestWithParam<std::tuple<std::string, int>>,
+                       public test::WithRandomCheckpoint {
  protected:
   void SetUp() override {
     const auto& [family, seed] = GetParam();
-    const test::RandomModel model = test::random_model(family, static_cast<uint64_t>(seed));
-    description_ = test::describe(model);
-    test::write_checkpoint(directory_.path(), model);
-    checkpoint_ = std::make_unique<Checkpoint>(Checkpoint::open(directory_.path()));
+    make_checkpoint(family, seed);
     Random random(11);
     const auto vocabulary = static_cast<uint64_t>(checkpoint_->config().vocabulary);
     texts_.resize(7);
@@ -46,9 +44,6 @@ class ExpertParallel : public testing::TestWithParam<std::tuple<std::string, int
       requests_.push_back({tokens.first(2), tokens.subspan(2)});
     }
   }
-  TemporaryDirectory directory_;
-  std::string description_;
-  std::unique_ptr<Checkpoint> checkpoint_;
   std::vector<std::vector<TokenId>> texts_;
   std::vector<ScoreRequest> requests_;
 };

@@ -273,14 +273,12 @@ void check_router(const Trace& trace, const std::vector<RouterWeights>& routers,
   }
 }
 
-class Agreement : public testing::TestWithParam<std::pair<std::string, int>> {
+class Agreement : public testing::TestWithParam<std::pair<std::string, int>>,
+                  public test::WithRandomCheckpoint {
  protected:
   void SetUp() override {
     const auto& [family, seed] = GetParam();
-    const test::RandomModel model = test::random_model(family, static_cast<uint64_t>(seed));
-    description_ = test::describe(model);
-    test::write_checkpoint(directory_.path(), model);
-    checkpoint_ = std::make_unique<Checkpoint>(Checkpoint::open(directory_.path()));
+    make_checkpoint(family, seed);
     for (const LayerWeights& layer : checkpoint_->weights().layers)
       routers_.push_back(router_of(layer));
     const test::Material material =
@@ -389,9 +387,6 @@ class Agreement : public testing::TestWithParam<std::pair<std::string, int>> {
     return apart;
   }
 
-  TemporaryDirectory directory_;
-  std::string description_;
-  std::unique_ptr<Checkpoint> checkpoint_;
   std::vector<RouterWeights> routers_;
   std::vector<Tokens> sequences_;
 };

@@ -113,21 +113,16 @@ Texts generate(Bench& bench, std::span<const GenerateRequest> requests,
   return sink;
 }
 
-class Invariance : public testing::TestWithParam<std::pair<std::string, int>> {
+class Invariance : public testing::TestWithParam<std::pair<std::string, int>>,
+                   public test::WithRandomCheckpoint {
  protected:
   void SetUp() override {
     const auto& [family, seed] = GetParam();
-    const test::RandomModel model = test::random_model(family, static_cast<uint64_t>(seed));
-    description_ = test::describe(model);
-    test::write_checkpoint(directory_.path(), model);
-    checkpoint_ = std::make_unique<Checkpoint>(Checkpoint::open(directory_.path()));
+    make_checkpoint(family, seed);
     modes_ = {numerics_of_weights(checkpoint_->tensors())};
     if (modes_[0] == Numerics::fp8_weights) modes_.push_back(Numerics::fp8);
     material_ = random_material(static_cast<uint64_t>(seed), checkpoint_->config().vocabulary);
   }
-  TemporaryDirectory directory_;
-  std::string description_;
-  std::unique_ptr<Checkpoint> checkpoint_;
   std::vector<Numerics> modes_;
   Material material_;
 };
