@@ -28,6 +28,7 @@ class ExpertParallel final : public ForwardingBackend {
   bool keeps_expert(int64_t expert, int64_t experts) const override {
     return owner(expert, experts) == ranks_.rank();
   }
+  bool has_ranks() const override { return true; }
   bool any_rank(bool mine) const override {
     const std::vector<int64_t> all = gather({mine ? int64_t{1} : int64_t{0}});
     return std::any_of(all.begin(), all.end(), [](int64_t busy) { return busy != 0; });

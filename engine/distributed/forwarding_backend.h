@@ -15,6 +15,7 @@ class ForwardingBackend : public ops::Backend {
   const Workers& workers() const override { return inner_.workers(); }
 
   std::byte* allocate(size_t bytes) const override { return inner_.allocate(bytes); }
+  void trim() const override { inner_.trim(); }
   void release(std::byte* memory, size_t bytes) const override { inner_.release(memory, bytes); }
   void upload(std::byte* to, const void* from, size_t bytes) const override {
     inner_.upload(to, from, bytes);
@@ -32,6 +33,7 @@ class ForwardingBackend : public ops::Backend {
   bool keeps_expert(int64_t expert, int64_t experts) const override {
     return inner_.keeps_expert(expert, experts);
   }
+  bool has_ranks() const override { return inner_.has_ranks(); }
   bool any_rank(bool mine) const override { return inner_.any_rank(mine); }
 
   std::unique_ptr<ops::Matrix> prepare(std::span<const TensorView> tensors, ops::Stacking stacking,

@@ -19,7 +19,7 @@ namespace {
 
 constexpr double kCommitSeconds = 0.25;
 constexpr size_t kDraftedSequences = 8;
-constexpr size_t kLogitRows = 16;  // rows whose logits are in memory at the same time
+constexpr size_t kLogitRows = 16;  // rows whose logits are asked for together
 
 class GenerateRun {
  public:
@@ -71,7 +71,7 @@ class GenerateRun {
     while (next_ < items_.size() || !active_.empty()) {
       if (sink_.cancelled()) return;
       admit();
-      if (drafter_) draft();
+      if (drafter_) try_draft();
       decode();
       if (seconds_since(committed_) > kCommitSeconds) commit();
     }
@@ -139,7 +139,9 @@ class GenerateRun {
     collect();
   }
 
-  void prefill(std::span<const Chunk> chunks) {
+  // Computes rows of prompts. Where memory runs out, each half of them on its own, with equal bits;
+  // layers before `first_counted` have counted their experts then.
+  void prefill(std::span<const Chunk> chunks, int first_counted = 0) {
     ids_.clear();
     positions_.clear();
     store_.clear();
@@ -191,8 +193,6 @@ class GenerateRun {
       segments_[i].slots = list;
       list += chunks[i].end;
     }
-    const model::PassInput input{positions_, segments_, ancestors_, store_, model::Form::expanded};
-    const ops::Rows hidden = run(input);
     rows_.clear();
     advancing_.clear();
     for (size_t i = 0; i < chunks.size(); ++i) {
@@ -200,13 +200,31 @@ class GenerateRun {
       rows_.push_back(static_cast<int32_t>(segments_[i].row + segments_[i].count - 1));
       advancing_.push_back(chunks[i].sequence);
     }
-    if (drafter_) keep_states(hidden);
-    choose(hidden);
+    const auto rows = static_cast<int64_t>(ids_.size());
+    if (compute({positions_, segments_, ancestors_, store_, model::Form::expanded}, first_counted)) {
+      take_choices();
+      return;
+    }
+    const int counted = std::max(first_counted, layers_done_);
+    std::vector<Chunk> halves[2];
+    int64_t left = rows / 2;
+    for (const Chunk& chunk : chunks) {
+      const int64_t middle = std::min(chunk.end, chunk.begin + left);
+      left -= middle - chunk.begin;
+      if (middle > chunk.begin) halves[0].push_back({chunk.sequence, chunk.begin, middle});
+      if (chunk.end > middle) halves[1].push_back({chunk.sequence, middle, chunk.end});
+    }
+    for (const auto& half : halves) prefill(half, counted);
   }
 
   // Feeds every active sequence's last token, with its draft behind it.
   void decode() {
-    if (active_.empty()) return;
+    decode(active_, 0);
+    collect();
+  }
+  // As prefill() does where memory runs out.
+  void decode(std::span<const std::unique_ptr<Sequence>> sequences, int first_counted) {
+    if (sequences.empty()) return;
     ids_.clear();
     positions_.clear();
     store_.clear();
@@ -214,7 +232,7 @@ class GenerateRun {
     segments_.clear();
     rows_.clear();
     advancing_.clear();
-    for (const auto& sequence : active_) {
+    for (const auto& sequence : sequences) {
       const auto row = static_cast<int32_t>(ids_.size());
       const int64_t position = sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1;
       // A draft helps unless only one more token may come.
@@ -232,11 +250,34 @@ class GenerateRun {
       segments_.push_back({row, count, position, sequence->slots.data()});
       if (expert_load_) count_generated(*sequence, static_cast<uint32_t>(row), pieces_);
     }
-    const ops::Rows hidden = run({positions_, segments_, {}, store_, model::Form::absorbed});
-    if (drafter_) keep_states(hidden);
-    choose(hidden);
-    if (drafter_) count_accepted();
-    collect();
+    if (compute({positions_, segments_, {}, store_, model::Form::absorbed}, first_counted)) {
+      take_choices();
+      if (drafter_) count_accepted();
+      return;
+    }
+    const int counted = std::max(first_counted, layers_done_);
+    const size_t half = sequences.size() / 2;
+    decode(sequences.first(half), counted);
+    decode(sequences.subspan(half), counted);
+  }
+
+  // The pass and what follows every row of rows_, to choices_. False where memory ran out: nothing has
+  // happened then but layers_done_ layers counting their experts.
+  bool compute(const model::PassInput& input, int first_counted) {
+    try {
+      const ops::Rows hidden = run(input, first_counted);
+      if (drafter_) keep_states(hidden);
+      choose(hidden);
+    } catch (const ops::OutOfMemory&) {
+      if (input.segments.size() == 1 && input.segments[0].count == 1) throw;
+      if (input.form == model::Form::absorbed && input.segments.size() == 1) throw;  // a draft's
+      if (runner_.backend().has_ranks()) throw;
+      runner_.trim();
+      return false;
+    }
+    statistics_.tokens_computed += ids_.size();
+    progress_.tokens_done += ids_.size();
+    return true;
   }
 
   // Takes the slots reserved for positions below `end`.
@@ -276,6 +317,7 @@ class GenerateRun {
     segments_.clear();
     rows_.clear();
     advancing_.clear();
+    new_entries_.clear();
     for (const auto& sequence : active_) {
       // The newest token's entry needs the state of the token before, which has been fed.
       const int64_t last = sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1;
@@ -295,7 +337,7 @@ class GenerateRun {
         store_.push_back(sequence->slots[static_cast<size_t>(j)]);
       }
       segments_.push_back({row, end - first, first - 1, sequence->slots.data() + 1});
-      sequence->entries = end - 1;
+      new_entries_.push_back({sequence.get(), end - 1});
       if (end <= last) continue;
       rows_.push_back(static_cast<int32_t>(ids_.size()) - 1);
       advancing_.push_back(sequence.get());
@@ -314,9 +356,19 @@ class GenerateRun {
     const ops::Rows output = drafter_->run(
         ids_, before, {positions_, segments_, {}, store_, model::Form::absorbed}, pool_);
     for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
+    for (const auto& [sequence, entries] : new_entries_) sequence->entries = entries;
     if (rows_.empty()) return;
     const std::span<const int32_t> guesses = drafter_->guess(output, rows_);
     for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses[i];
+  }
+  // A step without drafts where there is no memory for them.
+  void try_draft() {
+    try {
+      draft();
+    } catch (const ops::OutOfMemory&) {
+      for (const auto& sequence : active_) sequence->draft.reset();
+      runner_.trim();
+    }
   }
 
   // A generated position counts once for every group among the identical requests.
@@ -337,24 +389,23 @@ class GenerateRun {
     for (const auto& [layer, routing] : draft_routing_) load_.add(accepted_, layer, routing);
   }
 
-  ops::Rows run(const model::PassInput& input) {
+  ops::Rows run(const model::PassInput& input, int first_counted) {
     accepted_.clear();
     draft_routing_.clear();
+    layers_done_ = 0;
     const bool drafts = drafter_ && input.form == model::Form::absorbed;
-    statistics_.tokens_computed += ids_.size();
-    progress_.tokens_done += ids_.size();
     return runner_.run(ids_, input, pool_, [&](int layer, const ops::Routing* routing) {
+      layers_done_ = layer + 1;
       if (!expert_load_ || !routing) return;
-      load_.add(pieces_, layer, *routing);
+      if (layer >= first_counted) load_.add(pieces_, layer, *routing);
       if (drafts) draft_routing_.push_back({layer, *routing});
     });
   }
 
-  // The next token of each sequence of advancing_ from the hidden state in its row of rows_.
+  // choices_: what would come next for each sequence of advancing_, from the hidden state in its row of
+  // rows_; logits_: the logits where a prompt is to be healed.
   void choose(ops::ConstRows hidden) {
-    if (rows_.empty()) return;
-    const size_t n = rows_.size();
-    choices_.resize(n);
+    choices_.resize(rows_.size());
     list_rows([&](size_t i) { return advancing_[i]->greedy(); });
     if (!listed_.empty()) {
       const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
@@ -380,8 +431,21 @@ class GenerateRun {
     }
     // Token healing chooses among the logits themselves.
     list_rows([&](size_t i) { return !advancing_[i]->required.empty(); });
-    size_t healed = 0, made = 0;
-    for (size_t i = 0; i < n; ++i) {
+    logits_.clear();
+    for (size_t at = 0; at < listed_.size(); at += kLogitRows) {  // the head is read once for several rows
+      const size_t count = std::min(kLogitRows, listed_.size() - at);
+      const ops::Rows normed = runner_.final_norm(hidden, std::span(listed_rows_).subspan(at, count));
+      const ops::Matrix& head = runner_.head(normed.rows);
+      const size_t begin = logits_.size();
+      logits_.resize(begin + count * static_cast<size_t>(head.n));
+      runner_.backend().head_logits(head, normed, {&logits_[begin], normed.rows, head.n, head.n});
+    }
+  }
+
+  // Takes choices_, in the order of rows_.
+  void take_choices() {
+    size_t healed = 0;  // in listed_
+    for (size_t i = 0; i < rows_.size(); ++i) {
       Sequence& sequence = *advancing_[i];
       const bool listed = healed < listed_.size() && listed_[healed] == i;
       const size_t place = healed;
@@ -396,16 +460,9 @@ class GenerateRun {
       ops::Choice choice = choices_[i];
       const ops::Draw draw = sequence.greedy() ? ops::Draw{0} : draw_of(sequence, sequence.random);
       if (listed && !sequence.required.empty()) {
-        if (place >= made) {  // the head's weights are read once for several rows
-          const size_t count = std::min(kLogitRows, listed_.size() - place);
-          read_logits(hidden, std::span(listed_rows_).subspan(place, count));
-          logits_begin_ = place;
-          made = place + count;
-        }
-        const size_t vocabulary = logits_.size() / (made - logits_begin_);
-        const auto logits = std::span(logits_).subspan((place - logits_begin_) * vocabulary, vocabulary);
-        choice = sample_among(logits, healing_tokens(sequence, static_cast<int64_t>(vocabulary)), draw,
-                              scratch_);
+        const size_t vocabulary = logits_.size() / listed_.size();
+        choice = sample_among(std::span(logits_).subspan(place * vocabulary, vocabulary),
+                              healing_tokens(sequence, static_cast<int64_t>(vocabulary)), draw, scratch_);
       }
       take(choice, sequence);
     }
@@ -428,14 +485,6 @@ class GenerateRun {
     const Sampling& sampling = sequence.request->sampling;
     return {sampling.temperature, sampling.top_p, static_cast<uint64_t>(random.uniform() * 0x1p53)};
   }
-  // logits_ [rows, vocabulary].
-  void read_logits(ops::ConstRows hidden, std::span<const int32_t> rows) {
-    const ops::Rows normed = runner_.final_norm(hidden, rows);
-    const ops::Matrix& head = runner_.head(normed.rows);
-    logits_.resize(static_cast<size_t>(normed.rows * head.n));
-    runner_.backend().head_logits(head, normed, {logits_.data(), normed.rows, head.n, head.n});
-  }
-
   // The tokens of the model's vocabulary that go along with the bytes a sequence must begin with.
   std::vector<TokenId> healing_tokens(const Sequence& sequence, int64_t vocabulary) {
     if (!prefixes_) prefixes_ = std::make_unique<TokenPrefixIndex>(*tokenizer_);
@@ -545,6 +594,7 @@ class GenerateRun {
   model::Buffer<float> entry_states_;
   std::vector<uint8_t> has_entry_;  // by slot: the token's MTP entry is in memory
   std::vector<int32_t> entry_slots_;
+  std::vector<std::pair<Sequence*, int64_t>> new_entries_;  // what a draft adds to Sequence::entries
   std::vector<int32_t> all_rows_;
   std::vector<LoadPiece> accepted_;  // rows of accepted drafts
   std::vector<std::pair<int, ops::Routing>> draft_routing_;
@@ -563,8 +613,8 @@ class GenerateRun {
   std::vector<int32_t> listed_rows_;
   std::vector<ops::Draw> draws_;
   std::vector<ops::Choice> drawn_, choices_;  // of listed_; of rows_
-  std::vector<float> logits_;
-  size_t logits_begin_ = 0;  // whose they are: index in listed_
+  std::vector<float> logits_;  // of healed prompts, [listed_, vocabulary]
+  int layers_done_ = 0;        // of the current pass
   std::vector<std::pair<uint64_t, TokenId>> scratch_;
   std::unique_ptr<TokenPrefixIndex> prefixes_;  // made when a prompt is to be healed
 

@@ -61,6 +61,13 @@ void Runner::run_idle() {
   for (int layer = 0; layer < layers_.layers(); ++layer) decoder_.idle(layers_.acquire(layer, false));
 }
 
+void Runner::trim() {
+  decoder_.trim();
+  hidden_.drop();
+  normed_.drop();
+  backend_.trim();
+}
+
 void Runner::throw_overflow(const std::string& what) const {
   throw_bad_input(what + " that are not finite (" + std::string(backend_.profile()) + ")",
                   checkpoint_.directory().string(),

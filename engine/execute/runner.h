@@ -35,6 +35,9 @@ class Runner {
 
   // Throws bad_input: `what` names what turned out not to be finite.
   [[noreturn]] void throw_overflow(const std::string& what) const;
+  // After OutOfMemory, before a smaller pass: gives back the memory of intermediate results, those that
+  // run() and final_norm() returned included.
+  void trim();
   // A pass without rows, beside ranks that have some (Backend::any_rank).
   void run_idle();
 

@@ -21,8 +21,9 @@ struct Pending {
 
 class ScoreRun {
  public:
-  ScoreRun(Runner& runner, std::span<const ScoreRequest> requests, ScoreSchedule& schedule,
-           bool expert_load, ScoreSink& sink, EngineStatistics& statistics)
+  // `requests`: those that are answered become `finished`. `progress` is carried on.
+  ScoreRun(Runner& runner, std::span<ScoreRequest> requests, ScoreSchedule& schedule,
+           bool expert_load, ScoreSink& sink, EngineStatistics& statistics, EngineProgress& progress)
       : runner_(runner),
         requests_(requests),
         schedule_(schedule),
@@ -30,14 +31,14 @@ class ScoreRun {
         statistics_(statistics),
         load_(runner.config()),
         expert_load_(expert_load && load_.enabled()),
-        pending_(requests.size()) {}
+        pending_(requests.size()),
+        progress_(progress) {}
 
   void run() {
     const PlanSummary plan = schedule_.summary();
     progress_.stage = "score";
-    progress_.tokens_planned = plan.tokens_computed;
-    progress_.requests = schedule_.forest().size();
-    statistics_.tokens_asked += plan.tokens_asked;
+    progress_.tokens_planned = progress_.tokens_done + plan.tokens_computed;
+    progress_.requests = progress_.requests_done + schedule_.forest().size();
     uint32_t kept = 0;
     for (const PassPlan& pass : schedule_.passes()) kept = std::max(kept, pass.keep);
     model::KvPool pool = runner_.make_pool(kept);
@@ -149,11 +150,12 @@ class ScoreRun {
     }
     if (expert_load_) load_.release(index, requests_[index].group);
     ++progress_.requests_done;
+    requests_[index].finished = true;
     sink_.on_score(std::move(result));
   }
 
   Runner& runner_;
-  std::span<const ScoreRequest> requests_;
+  const std::span<ScoreRequest> requests_;
   ScoreSchedule& schedule_;
   ScoreSink& sink_;
   EngineStatistics& statistics_;
@@ -161,7 +163,7 @@ class ScoreRun {
   const bool expert_load_;
   std::vector<std::unique_ptr<Pending>> pending_;
   PassRows rows_;
-  EngineProgress progress_;
+  EngineProgress& progress_;
   Clock::time_point start_ = Clock::now(), reported_ = start_;
   // Reused by read_head.
   std::vector<int32_t> row_list_, first_, tokens_, argmax_;
@@ -173,8 +175,22 @@ class ScoreRun {
 void run_score(Runner& runner, std::span<const ScoreRequest> requests, const PlanLimits& limits,
                bool expert_load, ScoreSink& sink, EngineStatistics& statistics) {
   check_requests(requests, runner.config());
-  ScoreSchedule schedule(requests, limits, expert_load);
-  ScoreRun(runner, requests, schedule, expert_load, sink, statistics).run();
+  std::vector<ScoreRequest> left(requests.begin(), requests.end());
+  PlanLimits now = limits;
+  EngineProgress progress;
+  for (bool first = true;; first = false) {
+    ScoreSchedule schedule(left, now, expert_load);
+    if (first) statistics.tokens_asked += schedule.summary().tokens_asked;
+    try {
+      ScoreRun(runner, left, schedule, expert_load, sink, statistics, progress).run();
+      return;
+    } catch (const ops::OutOfMemory&) {
+      // What has been reported stands; the rest goes on in passes half as large, with equal bits.
+      if (now.pass_tokens <= 1 || runner.backend().has_ranks()) throw;
+      now.pass_tokens /= 2;
+    }
+    runner.trim();
+  }
 }
 
 }  // namespace assay::engine

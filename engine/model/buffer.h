@@ -18,8 +18,14 @@ class Buffer {
 
   // At least n elements, 64-byte aligned, uninitialised; earlier content is lost when it grows.
   T* ensure(int64_t n) {
-    if (!try_ensure(n)) throw std::bad_alloc();
+    if (!try_ensure(n)) {
+      throw ops::OutOfMemory(static_cast<size_t>(n) * sizeof(T), "intermediate results");
+    }
     return data_.get();
+  }
+  void drop() {
+    data_.reset();
+    capacity_ = 0;
   }
   // False where there is no memory left.
   bool try_ensure(int64_t n) {

@@ -59,6 +59,14 @@ void Decoder::idle(const PreparedLayer& layer) const {
                    {nullptr, 0, config_.hidden, config_.hidden});
 }
 
+void Decoder::trim() {
+  for (Buffer<float>* buffer : {&normed_, &chunk_a_, &chunk_b_, &chunk_c_, &query_, &experts_, &logits_}) {
+    buffer->drop();
+  }
+  local_kv_.drop();
+  expanded_.drop();
+}
+
 size_t workspace_bytes(const ModelConfig& config, ops::KvType kv_type, int64_t rows,
                        int64_t ancestors) {
   const int64_t chunk = std::min(rows, kChunk);

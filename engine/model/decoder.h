@@ -57,6 +57,8 @@ class Decoder {
                             int pool_layer, ops::Rows x);
   // A rank without rows takes its part in a layer that others compute.
   void idle(const PreparedLayer& layer) const;
+  // Gives back the memory of intermediate results; what layer() returned is no longer valid.
+  void trim();
   // What the last MoE layer returned, for Backend::read_routing.
   ops::Routing& routing() { return routing_; }
 

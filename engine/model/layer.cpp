@@ -127,14 +127,18 @@ void prepare_absorbed(const Checkpoint& checkpoint, const LayerWeights& weights,
                       const ops::Backend& backend, PreparedLayer& layer) {
   if (!checkpoint.config().mla || !layer.absorb_key.empty()) return;
   const MlaConfig& mla = *checkpoint.config().mla;
-  Preparer prepare(checkpoint, backend, layer.bytes);
+  size_t bytes = 0;
+  Preparer prepare(checkpoint, backend, bytes);
   const TensorView& kv_b = weights.attention.kv_b;
   const int64_t per_head = mla.nope_dim + mla.v_dim;
+  std::vector<MatrixPtr> key, value;  // both or none: there may be no memory for some of them
   for (int64_t h = 0; h < checkpoint.config().heads; ++h) {
-    layer.absorb_key.push_back(prepare.slice(kv_b, h * per_head, mla.nope_dim, true));
-    layer.absorb_value.push_back(
-        prepare.slice(kv_b, h * per_head + mla.nope_dim, mla.v_dim, false));
+    key.push_back(prepare.slice(kv_b, h * per_head, mla.nope_dim, true));
+    value.push_back(prepare.slice(kv_b, h * per_head + mla.nope_dim, mla.v_dim, false));
   }
+  layer.absorb_key = std::move(key);
+  layer.absorb_value = std::move(value);
+  layer.bytes += bytes;
   checkpoint.release_pages(kv_b);
 }
 

@@ -7,6 +7,10 @@
 
 namespace assay::engine::ops {
 
+OutOfMemory::OutOfMemory(size_t bytes, const std::string& what)
+    : Error(ErrorKind::resource, "no memory for " + std::to_string(bytes) + " bytes of " + what, {},
+            "give a smaller --memory (of a GPU: --gpu-memory) or --pass-tokens") {}
+
 std::byte* Backend::allocate(size_t bytes) const {
   try {
     return static_cast<std::byte*>(take_block(bytes));

@@ -33,6 +33,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/workers.h"
 #include "engine/engine.h"
 
@@ -41,6 +42,14 @@ struct TensorView;  // engine/checkpoint: dtype, shape, bytes, block scales
 }
 
 namespace assay::engine::ops {
+
+// The backend's memory ran out in the middle of an op or of the buffers around it. Nothing is broken: what
+// was asked for may be asked for again, after Backend::trim() and with fewer rows.
+class OutOfMemory : public Error {
+ public:
+  // "no memory for N bytes of `what`"
+  OutOfMemory(size_t bytes, const std::string& what);
+};
 
 // KV positions are consumed in blocks that start at absolute multiples of this many positions.
 inline constexpr int kAttentionBlock = 64;
@@ -187,6 +196,8 @@ class Backend {
   // As defined here: host memory. A device backend overrides these.
   // Uninitialised memory aligned to 64 bytes; null where there is none left.
   virtual std::byte* allocate(size_t bytes) const;
+  // Gives back the memory that ops keep for later calls.
+  virtual void trim() const {}
   // `bytes` as they were asked for.
   virtual void release(std::byte* memory, size_t bytes) const;
   // Host memory to the backend's; `from` may be reused on return.
@@ -207,6 +218,8 @@ class Backend {
   // --- ranks that compute together (engine/distributed) ---------------------------------------
   // Whether this rank keeps the weights of a routed expert; the others' are not prepared.
   virtual bool keeps_expert(int64_t /*expert*/, int64_t /*experts*/) const { return true; }
+  // Whether ops involve other ranks, which then have to be asked for the same passes.
+  virtual bool has_ranks() const { return false; }
   // Whether any rank has a pass to run, given whether this one has.
   virtual bool any_rank(bool mine) const { return mine; }
 

@@ -36,14 +36,11 @@ class DeviceArray {
   DeviceArray() = default;
   DeviceArray(Queue& queue, size_t bytes) : queue_(&queue), bytes_(bytes) {
     memory_ = queue.allocate(bytes);
-    if (memory_ == nullptr) {
-      throw_resource("no memory for " + std::to_string(bytes) + " bytes on the device", {},
-                     "give a smaller --gpu-memory or --pass-tokens");
-    }
+    if (memory_ == nullptr) throw OutOfMemory(bytes, "the device");
   }
   DeviceArray(DeviceArray&& other) noexcept { swap(other); }
   DeviceArray& operator=(DeviceArray&& other) noexcept {
-    swap(other);
+    DeviceArray(std::move(other)).swap(*this);
     return *this;
   }
   ~DeviceArray() {
@@ -107,6 +104,16 @@ class DeviceBackend final : public Backend {
 
   // --- memory -------------------------------------------------------------------------------------
   std::byte* allocate(size_t bytes) const override { return queue_->allocate(std::max<size_t>(bytes, 1)); }
+  void trim() const override {
+    for (DeviceArray* array :
+         {&overflow_, &embedded_, &operand_, &operand_scale_, &expert_hidden_, &expert_out_, &expert_,
+          &expert_weight_, &sorted_, &entries_, &entry_, &entry_row_, &place_, &tiles_, &tile_count_,
+          &columns_, &ranked_, &ranked_ids_, &choices_, &logits_, &head_state_, &logprob_, &argmax_,
+          &argmax_logprob_}) {
+      *array = DeviceArray();
+    }
+    queue_->trim();
+  }
   void release(std::byte* memory, size_t) const override {
     if (memory != nullptr) queue_->release(memory);
   }

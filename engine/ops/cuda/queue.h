@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "engine/ops/cuda/hopper/launch.h"
+#include "engine/ops/ops.h"
 
 namespace assay::engine::ops::cuda {
 
@@ -27,7 +28,8 @@ inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   const std::string text = std::string(what) + ": " + cudaGetErrorString(status);
   if (status == cudaErrorMemoryAllocation) {
-    throw_resource(text, "the GPU", "give a smaller --gpu-memory or --pass-tokens");
+    cudaGetLastError();  // not to be seen by the next check
+    throw OutOfMemory(0, "the device (" + text + ")");
   }
   throw_internal(text, "engine/ops/cuda");
 }
@@ -117,6 +119,13 @@ class Queue {
     }
     check(status, "allocating device memory");
     return static_cast<std::byte*>(memory);
+  }
+  // Gives what the pool keeps back to the device.
+  void trim() {
+    synchronise();
+    cudaMemPool_t pool;
+    check(cudaDeviceGetDefaultMemPool(&pool, device_), "finding the memory pool");
+    check(cudaMemPoolTrimTo(pool, 0), "giving back device memory");
   }
   void release(std::byte* memory) {
     cudaSetDevice(device_);

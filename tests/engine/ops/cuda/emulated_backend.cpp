@@ -15,4 +15,8 @@ std::unique_ptr<Backend> make_emulated_cuda_backend(Numerics numerics, const Wor
       workers, ue8m0_activations);
 }
 
+int64_t fail_emulated_allocation(int64_t after) {
+  return cuda_emulated::Queue::fail_after.exchange(after);
+}
+
 }  // namespace assay::engine::ops

@@ -14,4 +14,8 @@ std::unique_ptr<Backend> make_emulated_cuda_backend(Numerics numerics, const Wor
                                                     bool ue8m0_activations, bool bounds,
                                                     bool tuned = false);
 
+// The emulated device's next allocation but `after` fails, that one alone; -1: none does. Returns what
+// was left of the last call's count: -1 where the allocation has failed.
+int64_t fail_emulated_allocation(int64_t after);
+
 }  // namespace assay::engine::ops

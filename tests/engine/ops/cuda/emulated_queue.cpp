@@ -56,7 +56,7 @@ Queue::~Queue() {
   for (std::byte* staged : staged_) release(staged);
 }
 
-std::byte* Queue::allocate(size_t bytes) {
+std::byte* Queue::take(size_t bytes) {
   const std::lock_guard lock(memory().mutex);
   if (guard_ == Guard::bounds) {
     const size_t size = pages(bytes) + kPage;
@@ -125,7 +125,7 @@ const void* Queue::stage_bytes(const void* values, size_t bytes) {
     for (size_t i = 0; i < kMostStaged / 2; ++i) release(staged_[i]);
     staged_.erase(staged_.begin(), staged_.begin() + kMostStaged / 2);
   }
-  staged_.push_back(allocate(std::max<size_t>(bytes, 1)));
+  staged_.push_back(take(std::max<size_t>(bytes, 1)));
   upload(staged_.back(), values, bytes);
   return staged_.back();
 }

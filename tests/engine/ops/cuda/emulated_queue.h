@@ -4,6 +4,7 @@
 #include "tests/engine/ops/cuda/emulated_hopper.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -42,7 +43,13 @@ class Queue {
             : (swiglu ? tuned_product_kernel<false, true> : tuned_product_kernel<false, false>);
     launch(kernel, dim3(blocks), hopper::kThreads, hopper::kSharedBytes, args);
   }
-  std::byte* allocate(size_t bytes);
+  // Allocations until one fails; -1: none does.
+  static inline std::atomic<int64_t> fail_after = -1;
+  std::byte* allocate(size_t bytes) {
+    if (fail_after >= 0 && fail_after-- == 0) return nullptr;
+    return take(bytes);
+  }
+  void trim() {}
   void release(std::byte* memory);
   void upload(std::byte* to, const void* from, size_t bytes);
   void download(void* to, const std::byte* from, size_t bytes);
@@ -97,6 +104,7 @@ class Queue {
    private:
     Queue& queue_;
   };
+  std::byte* take(size_t bytes);
   const void* stage_bytes(const void* values, size_t bytes);
 
   const Guard guard_;

@@ -161,6 +161,25 @@ TEST_P(CudaModel, TunedBitsDoNotDependOnTheCut) {
   }
 }
 
+// An allocation that fails in a pass, of the model's buffers or an op's own: equal bits in smaller passes.
+TEST_P(CudaModel, MemoryThatRunsOutCutsPasses) {
+  SCOPED_TRACE(description_);
+  Device device(*checkpoint_, numerics_of_weights(checkpoint_->tensors()));
+  const auto requests = std::span(requests_).first(3);
+  const Scores whole = device.score(requests, {4096, 4096, 1 << 20});
+  for (const int64_t after : {1, 6, 15}) {
+    device.runner.trim();
+    ops::fail_emulated_allocation(after);
+    const Scores cut = device.score(requests, {4096, 4096, 1 << 20});
+    EXPECT_EQ(ops::fail_emulated_allocation(-1), -1) << "fewer allocations than " << after;
+    EXPECT_EQ(cut.routed, whole.routed);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      EXPECT_EQ(cut.results[i].token_logprobs, whole.results[i].token_logprobs);
+      EXPECT_EQ(cut.results[i].token_greedy, whole.results[i].token_greedy);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, CudaModel,
                          testing::Values("deepseek_v3", "deepseek_v2_lite", "qwen2", "qwen3_moe"),
                          [](const auto& p) { return p.param; });
