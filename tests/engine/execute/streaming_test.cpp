@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "engine/checkpoint/checkpoint.h"
