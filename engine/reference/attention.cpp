@@ -26,6 +26,8 @@ std::vector<double> frequencies_of(const RopeConfig& rope, const Formula& formul
   return out;
 }
 
+double to_bf16(double x) { return round_to_bf16(static_cast<float>(x)); }
+
 }  // namespace
 
 void rms_norm(double* x, int64_t n, const std::vector<float>& weight, double eps,
@@ -57,6 +59,7 @@ Attention::Attention(const ModelConfig& config, const AttentionWeights& w, const
       formula_(a.formula),
       numerics_(a.numerics),
       absorbed_(absorbed && config.mla.has_value()),
+      bf16_attention_(a.bf16_attention),
       q_(w.q, a, a.formula.qkv_bias ? w.q_bias : TensorView{}),
       q_a_(w.q_a, a, w.q_a_bias),
       q_b_(w.q_b, a),
@@ -93,9 +96,12 @@ void Attention::rotate(double* x, int64_t position) const {
 }
 
 // KV memory is bf16 in the modes whose operands are bf16.
+bool Attention::keeps_bf16() const {
+  return numerics_ == Numerics::bf16 || numerics_ == Numerics::fp8_weights;
+}
 void Attention::round_kv(Matrix& m) const {
-  if (numerics_ != Numerics::bf16 && numerics_ != Numerics::fp8_weights) return;
-  for (double& value : m.data) value = round_to_bf16(static_cast<float>(value));
+  if (!keeps_bf16()) return;
+  for (double& value : m.data) value = to_bf16(value);
 }
 
 Attention::Projected Attention::project_grouped(const Matrix& x, const Workers& workers) const {
@@ -201,6 +207,7 @@ void Attention::absorb(Projected& p, const Workers& workers) const {
 
 Matrix Attention::attend(const Projected& p, const Workers& workers) const {
   const int64_t heads = config_.heads, group = heads / p.kv_heads;
+  const bool rounds = bf16_attention_ && keeps_bf16();
   Matrix out(p.q.rows, heads * p.value_dim);
   workers.for_each(p.q.rows, [&](int64_t t) {
     std::vector<double> score(static_cast<size_t>(t + 1));
@@ -210,12 +217,16 @@ Matrix Attention::attend(const Projected& p, const Workers& workers) const {
       for (int64_t j = 0; j <= t; ++j) {
         const double* k = p.k.row(j) + g * p.key_dim;
         double dot = 0;
-        for (int64_t d = 0; d < p.key_dim; ++d) dot += q[d] * k[d];
+        for (int64_t d = 0; d < p.key_dim; ++d) dot += (rounds ? to_bf16(q[d]) : q[d]) * k[d];
         score[static_cast<size_t>(j)] = dot * softmax_scale_;
       }
       const double largest = *std::max_element(score.begin(), score.end());
       double sum = 0;
-      for (double& s : score) sum += s = std::exp(s - largest);
+      for (double& s : score) {
+        s = std::exp(s - largest);
+        sum += s;
+        if (rounds) s = to_bf16(s);
+      }
       double* to = out.row(t) + h * p.value_dim;
       for (int64_t j = 0; j <= t; ++j)
         for (int64_t d = 0; d < p.value_dim; ++d)

@@ -25,6 +25,7 @@ struct Options {
 };
 
 struct Line {
+  std::string where;
   std::string id;  // as JSON
   std::vector<engine::TokenId> prompt;
   engine::GenerateRequest request;
@@ -35,6 +36,7 @@ Line parse_line(const json::Value& in, size_t number, const engine::Engine& engi
   demand_keys(in, {"id", "prompt", "suffix", "max_tokens", "stop", "temperature", "top_p", "seed",
                    "stop_at_eos"});
   Line line;
+  line.where = in.where();
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value prompt = in.at("prompt");
   if (!text && prompt.is_string()) {
@@ -122,6 +124,7 @@ void generate(const Options& options) {
   for (const Line& line : lines) {
     requests.push_back(line.request);
     requests.back().prompt = line.prompt;
+    requests.back().where = line.where;
   }
   Printer printer(lines);
   engine->generate(requests, printer);

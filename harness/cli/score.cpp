@@ -21,6 +21,7 @@ struct Options {
 };
 
 struct Line {
+  std::string where;
   std::string id;  // as JSON
   std::vector<TokenId> context, continuation;
 };
@@ -29,6 +30,7 @@ Line parse_line(const json::Value& in, engine::Engine& engine, bool has_tokenize
                 engine::BoundaryPolicy policy) {
   demand_keys(in, {"id", "context", "continuation"});
   Line line;
+  line.where = in.where();
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value context = in.at("context"), continuation = in.at("continuation");
   const int64_t vocabulary = engine.capabilities().vocabulary_size;
@@ -112,6 +114,7 @@ void score(const Options& options) {
     engine::ScoreRequest request;
     request.context = lines[k].context;
     request.continuation = lines[k].continuation;
+    request.where = lines[k].where;
     requests.push_back(request);
     scored.push_back(k);
   }
