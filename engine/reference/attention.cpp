@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/checkpoint/rope.h"
 
@@ -210,15 +211,15 @@ Matrix Attention::attend(const Projected& p, const Workers& workers) const {
   const bool rounds = bf16_attention_ && keeps_bf16();
   Matrix out(p.q.rows, heads * p.value_dim);
   workers.for_each(p.q.rows, [&](int64_t t) {
-    std::vector<double> score(static_cast<size_t>(t + 1));
+    std::vector<double> score(static_cast<size_t>(t + 1)), q(static_cast<size_t>(p.key_dim));
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t g = formula_.kv_heads_grouped ? h / group : h % p.kv_heads;
-      const double* q = p.q.row(t) + h * p.key_dim;
+      std::copy_n(p.q.row(t) + h * p.key_dim, p.key_dim, q.begin());
+      if (rounds) std::transform(q.begin(), q.end(), q.begin(), to_bf16);
       for (int64_t j = 0; j <= t; ++j) {
         const double* k = p.k.row(j) + g * p.key_dim;
-        double dot = 0;
-        for (int64_t d = 0; d < p.key_dim; ++d) dot += (rounds ? to_bf16(q[d]) : q[d]) * k[d];
-        score[static_cast<size_t>(j)] = dot * softmax_scale_;
+        score[static_cast<size_t>(j)] =
+            std::inner_product(q.begin(), q.end(), k, 0.0) * softmax_scale_;
       }
       const double largest = *std::max_element(score.begin(), score.end());
       double sum = 0;

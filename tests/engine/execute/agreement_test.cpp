@@ -336,7 +336,7 @@ class Agreement : public testing::TestWithParam<std::pair<std::string, int>>,
     return out;
   }
   Traces naive_traces(Numerics mode, Rounds rounds) const {
-    const Workers workers(2);
+    const Workers workers(1);
     const reference::Model naive(
         *checkpoint_, workers,
         {.numerics = mode, .bf16_attention = rounds == Rounds::amx_operands});
