@@ -177,8 +177,17 @@ std::optional<FieldValue> FieldRule::apply(const Place& place) const {
       const FieldValue value = ways_[0].read(place);
       std::vector<std::string> letters;
       if (std::holds_alternative<std::monostate>(value)) return letters;
-      if (const auto* list = std::get_if<std::vector<std::string>>(&value)) return *list;
-      for (const char c : read_text(0, place)) letters.emplace_back(1, c);
+      // A few published rows have spaces or a full stop among their letters.
+      const auto keep = [&](const std::string& text) {
+        for (const char c : text) {
+          if (c >= 'A' && c <= 'Z') letters.emplace_back(1, c);
+        }
+      };
+      if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
+        std::for_each(list->begin(), list->end(), keep);
+      } else {
+        keep(read_text(0, place));
+      }
       return letters;
     }
     case Kind::join: {

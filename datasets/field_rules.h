@@ -8,7 +8,7 @@
 //   {"integer": w}                   a number, or text that is one
 //   {"index_of": [w, list]}          position of a text in a list, which is a way or written out
 //                                    (["true", "false"]); error if it is not there
-//   {"letters": w}                   "AC" or ["A", "C"] -> ["A", "C"]; null -> []
+//   {"letters": w}                   "AC", "A C" or ["A", "C"] -> ["A", "C"]; null -> []
 //   {"join": [w, separator]}         the texts of a list as one text; null stays null
 //   {"without": [list way, text]}    the list without the entries equal to text
 //   {"unquoted": w}                  text in double quotes without them, and each "" inside as one

@@ -247,7 +247,7 @@ OpTimer::Timed OpTimer::State::time_attention(int64_t rows, int times, bool deco
   ops::Attention a;
   a.heads = static_cast<int>(c.heads);
   a.scale = 1.0f;
-  a.kv_type = backend->numerics() == Numerics::fp32 ? ops::KvType::f32 : ops::KvType::bf16;
+  a.kv_type = backend->kv_type();
   const int64_t element = a.kv_type == ops::KvType::f32 ? 4 : 2;
   // As engine/model/attention.cpp lays them out.
   a.kv_heads = static_cast<int>(latent ? 1 : c.mla ? c.heads : c.kv_heads);

@@ -22,8 +22,12 @@ struct Catalog::State {
     std::string base_name;  // of the variant without overrides
     int64_t order = 0;
     TaskInfo info;
-    // Names that stand for several variants: {"olmes": {"olmes_letters", "cloze"}}.
-    std::map<std::string, std::vector<std::string>> together;
+
+    const VariantSet* set(std::string_view variant) const {
+      const auto same = [&](const VariantSet& set) { return set.name == variant; };
+      const auto found = std::find_if(info.sets.begin(), info.sets.end(), same);
+      return found == info.sets.end() ? nullptr : &*found;
+    }
   };
   struct Raw {
     std::string text, origin;
@@ -38,6 +42,13 @@ struct Catalog::State {
   void add_suite(json::Value root, const std::string& origin);
   std::string resolved(const std::string& name, int depth);
   void rebuild();
+
+  const SuiteInfo* suite(std::string_view name) const {
+    const auto same = [&](const SuiteInfo& suite) { return suite.name == name; };
+    const auto found = std::find_if(suites.begin(), suites.end(), same);
+    return found == suites.end() ? nullptr : &*found;
+  }
+  std::string unknown_task_remedy(std::string_view name) const;
 };
 
 namespace {
@@ -65,15 +76,53 @@ VariantInfo variant_info(json::Value root, const std::string& name) {
   return info;
 }
 
-template <class Map>
-std::string unknown_remedy(std::string_view name, const Map& known) {
-  std::vector<std::string_view> names;
-  for (const auto& [key, value] : known) names.push_back(key);
-  std::string near = nearest_word(name, names.data(), names.size());
-  return near.empty() ? "`assay list tasks` shows all" : "did you mean " + near + "?";
+// TASK[:GROUP][@VARIANT] or SUITE[@VARIANT].
+TaskChoice parse_choice(std::string_view word) {
+  TaskChoice choice;
+  const size_t at = word.find('@');
+  if (at != std::string_view::npos) choice.variant = std::string(word.substr(at + 1));
+  word = word.substr(0, at);
+  const size_t colon = word.find(':');
+  if (colon != std::string_view::npos) choice.group = std::string(word.substr(colon + 1));
+  choice.task = std::string(word.substr(0, colon));
+  return choice;
+}
+
+void check_name(json::Value name, const char* kind) {
+  if (name.string().empty() || name.string().find_first_of(",:@ /") != std::string::npos) {
+    name.fail(std::string("a ") + kind + "'s name must be a word without , : @ / and spaces");
+  }
+}
+
+// {"olmes": ["a", "b"]} or {"olmes": {"variants": ["a", "b"], "headline": "larger"}}.
+VariantSet read_set(std::string_view name, json::Value value) {
+  VariantSet set;
+  set.name = std::string(name);
+  if (value.is_array()) {
+    set.variants = value.strings();
+  } else {
+    KeyReader keys(value);
+    set.variants = keys.required("variants").strings();
+    if (json::Value headline = keys.optional("headline"); headline.exists()) {
+      if (headline.string() != "larger") headline.fail("expected larger");
+      set.larger = true;
+    }
+    keys.finish();
+  }
+  if (set.variants.empty()) value.fail("no variants are named");
+  return set;
 }
 
 }  // namespace
+
+std::string Catalog::State::unknown_task_remedy(std::string_view name) const {
+  std::vector<std::string_view> names;
+  for (const auto& [task, file] : raw) names.push_back(task);
+  for (const SuiteInfo& suite : suites) names.push_back(suite.name);
+  const std::string near = nearest_word(name, names.data(), names.size());
+  return near.empty() ? "`assay list tasks` and `assay list suites` show all"
+                      : "did you mean " + near + "?";
+}
 
 std::string Catalog::State::add_file(std::string_view text, const std::string& origin) {
   json::Document document = json::Document::parse(text, origin);
@@ -83,10 +132,8 @@ std::string Catalog::State::add_file(std::string_view text, const std::string& o
     add_suite(root, origin);
     return std::string(root.at("suite").string());
   }
+  check_name(root.at("task"), "task");
   std::string name(root.at("task").string());
-  if (name.empty() || name.find_first_of(",:@ /") != std::string::npos) {
-    root.at("task").fail("a task's name must be a word without , : @ / and spaces");
-  }
   raw[name] = {std::string(text), origin};
   return name;
 }
@@ -94,21 +141,14 @@ std::string Catalog::State::add_file(std::string_view text, const std::string& o
 void Catalog::State::add_suite(json::Value root, const std::string& origin) {
   KeyReader keys(root);
   SuiteInfo suite;
-  suite.name = std::string(keys.required("suite").string());
+  check_name(keys.required("suite"), "suite");
+  suite.name = std::string(root.at("suite").string());
   suite.title = keys.text("title");
   suite.origin = origin;
   suite.limit = keys.integer("limit", 0);
-  keys.required("tasks").for_each_element([&](json::Value element) {
-    std::string_view text = element.string();
-    TaskChoice choice;
-    size_t at = text.find('@');
-    if (at != std::string_view::npos) choice.variant = std::string(text.substr(at + 1));
-    text = text.substr(0, at);
-    size_t colon = text.find(':');
-    if (colon != std::string_view::npos) choice.group = std::string(text.substr(colon + 1));
-    choice.task = std::string(text.substr(0, colon));
-    suite.tasks.push_back(std::move(choice));
-  });
+  suite.members = keys.required("tasks").strings();
+  if (suite.members.empty()) root.at("tasks").fail("a suite needs at least one task");
+  if (suite.limit < 0) root.at("limit").fail("\"limit\" must not be negative");
   keys.finish();
   auto same = std::find_if(suites.begin(), suites.end(),
                            [&](const SuiteInfo& other) { return other.name == suite.name; });
@@ -127,7 +167,7 @@ std::string Catalog::State::resolved(const std::string& name, int depth) {
   if (!extends.exists()) return file.text;
   std::string base(extends.string());
   if (depth > 8) extends.fail("tasks extend one another in a circle");
-  if (!raw.contains(base)) extends.fail("no task " + base, unknown_remedy(base, raw));
+  if (!raw.contains(base)) extends.fail("no task " + base, unknown_task_remedy(base));
   json::Document target = json::Document::parse(resolved(base, depth + 1), raw.at(base).origin);
   json::Document merged =
       json::Document::parse(merge_patch(target.root(), document.root()), file.origin);
@@ -159,16 +199,17 @@ void Catalog::State::rebuild() {
       });
     }
     if (json::Value together = root.find("together"); together.exists()) {
-      together.for_each_member([&](std::string_view set, json::Value members) {
+      together.for_each_member([&](std::string_view name, json::Value members) {
         const auto known = [&](std::string_view variant) {
           return std::any_of(entry.info.variants.begin(), entry.info.variants.end(),
                              [&](const VariantInfo& v) { return v.name == variant; });
         };
-        if (known(set)) members.fail("'" + std::string(set) + "' is a variant already");
-        entry.together[std::string(set)] = members.strings();
-        for (const std::string& member : members.strings()) {
+        if (known(name)) members.fail("'" + std::string(name) + "' is a variant already");
+        VariantSet set = read_set(name, members);
+        for (const std::string& member : set.variants) {
           if (!known(member)) members.fail("no variant '" + member + "'");
         }
+        entry.info.sets.push_back(std::move(set));
       });
     }
     entries.emplace(name, std::move(entry));
@@ -208,20 +249,14 @@ void Catalog::add_directory(const fs::path& directory) {
   }
   state_->rebuild();
   // What a user wrote is checked at once, not when it is run.
-  for (const auto& [name, path] : seen) {
-    auto entry = state_->entries.find(name);
-    if (entry == state_->entries.end()) continue;
-    for (const VariantInfo& variant : entry->second.info.variants) file(name, variant.name);
-  }
+  for (const auto& [name, path] : seen) check_added(name);
 }
 
 std::string Catalog::add_file(const fs::path& path) {
   const json::Document document = json::Document::load(path);
   std::string name = state_->add_file(document.root().dump(), path.string());
   state_->rebuild();
-  if (auto entry = state_->entries.find(name); entry != state_->entries.end() && document.root().has("task")) {
-    for (const VariantInfo& variant : entry->second.info.variants) file(name, variant.name);
-  }
+  check_added(name);
   return name;
 }
 
@@ -240,7 +275,7 @@ std::vector<SuiteInfo> Catalog::suites() const { return state_->suites; }
 const TaskInfo& Catalog::info(std::string_view task) const {
   auto it = state_->entries.find(task);
   if (it == state_->entries.end()) {
-    throw_usage("no task '" + std::string(task) + "'", unknown_remedy(task, state_->entries));
+    throw_usage("no task '" + std::string(task) + "'", state_->unknown_task_remedy(task));
   }
   return it->second.info;
 }
@@ -254,16 +289,15 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list,
     if (choice.variant.empty()) choice.variant = task.variants.front().name;
     std::vector<std::string_view> names;
     for (const VariantInfo& variant : task.variants) names.push_back(variant.name);
-    const auto& together = state_->entries.find(choice.task)->second.together;
-    if (const auto set = together.find(choice.variant); set != together.end()) {
-      for (const std::string& member : set->second) {
+    if (const VariantSet* set = state_->entries.find(choice.task)->second.set(choice.variant)) {
+      for (const std::string& member : set->variants) {
         choice.variant = member;
         self(self, choice);
       }
       return;
     }
     if (std::find(names.begin(), names.end(), choice.variant) == names.end()) {
-      for (const auto& [set, members] : together) names.push_back(set);
+      for (const VariantSet& set : task.sets) names.push_back(set.name);
       std::string all;
       for (std::string_view name : names) all += (all.empty() ? "" : ", ") + std::string(name);
       const std::string near = nearest_word(choice.variant, names.data(), names.size());
@@ -274,39 +308,58 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list,
       choices.push_back(std::move(choice));
     }
   };
-  for (size_t start = 0; start <= list.size();) {
-    size_t end = std::min(list.find(',', start), list.size());
-    std::string_view word = list.substr(start, end - start);
-    start = end + 1;
-    if (word.empty()) continue;
-    size_t at = word.find('@');
-    TaskChoice choice;
-    if (at != std::string_view::npos) choice.variant = std::string(word.substr(at + 1));
-    word = word.substr(0, at);
-    size_t colon = word.find(':');
-    if (colon != std::string_view::npos) choice.group = std::string(word.substr(colon + 1));
-    choice.task = std::string(word.substr(0, colon));
-    auto suite = std::find_if(state_->suites.begin(), state_->suites.end(),
-                              [&](const SuiteInfo& s) { return s.name == choice.task; });
-    if (suite == state_->suites.end()) {
+  // A suite's members may be suites; `within` names those around, the outermost first.
+  const auto add_word = [&](const auto& self, TaskChoice choice,
+                            const std::vector<const SuiteInfo*>& within) -> void {
+    const SuiteInfo* suite = state_->suite(choice.task);
+    if (!suite) {
+      if (!within.empty()) choice.suite = within.front()->name;
       add(add, std::move(choice));
-      continue;
+      return;
     }
-    for (TaskChoice member : suite->tasks) {
+    if (!choice.group.empty()) throw_usage("suite " + suite->name + " has no groups");
+    std::vector<const SuiteInfo*> path = within;
+    path.push_back(suite);
+    if (std::find(within.begin(), within.end(), suite) != within.end()) {
+      std::string names;
+      for (const SuiteInfo* one : path) names += (names.empty() ? "" : " > ") + one->name;
+      throw_bad_input("suites contain one another in a circle: " + names, suite->origin);
+    }
+    for (const std::string& text : suite->members) {
+      TaskChoice member = parse_choice(text);
       if (!choice.variant.empty()) member.variant = choice.variant;
-      member.suite = suite->name;
-      add(add, std::move(member));
+      try {
+        self(self, std::move(member), path);
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::usage) throw;  // says where already
+        throw_bad_input("suite " + suite->name + ": " + error.message(), suite->origin, error.remedy());
+      }
     }
+  };
+  for (size_t start = 0; start <= list.size();) {
+    const size_t end = std::min(list.find(',', start), list.size());
+    const std::string_view word = list.substr(start, end - start);
+    start = end + 1;
+    if (!word.empty()) add_word(add_word, parse_choice(word), {});
   }
   if (choices.empty()) throw_usage("no tasks are named", "--tasks mmlu,gsm8k or a suite's name");
   return choices;
 }
 
 int64_t Catalog::suite_limit(std::string_view list) const {
-  for (const SuiteInfo& suite : state_->suites) {
-    if (suite.name == list) return suite.limit;
+  const SuiteInfo* suite = state_->suite(list);
+  return suite ? suite->limit : 0;
+}
+
+void Catalog::check_added(const std::string& name) const {
+  if (const SuiteInfo* suite = state_->suite(name)) {
+    if (state_->entries.contains(name)) {
+      throw_bad_input("'" + name + "' is a task's name already; a suite needs one of its own", suite->origin);
+    }
+    expand(name);
+  } else {
+    for (const VariantInfo& variant : info(name).variants) file(name, variant.name);
   }
-  return 0;
 }
 
 std::shared_ptr<const TaskFile> Catalog::file(std::string_view task,

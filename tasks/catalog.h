@@ -26,12 +26,20 @@ struct VariantInfo {
   DeviationCard card;
 };
 
+// A name that stands for several variants: "olmes" for letters and cloze form.
+struct VariantSet {
+  std::string name;
+  std::vector<std::string> variants;
+  bool larger = false;  // the number people quote is the largest of theirs
+};
+
 struct TaskInfo {
   std::string name, title;
   std::string row;      // its name in the base-model table, "" if it is not one of the 32 rows
   std::string section;  // "English", "Code", "Math", "Chinese", "Multilingual", ...
   std::string origin;   // the file it was read from, "built in" for embedded ones
   std::vector<VariantInfo> variants;  // the first is the default
+  std::vector<VariantSet> sets;
 };
 
 // A task to run: name, variant ("" = the default), group ("" = all), own shots (-1 = the task's).
@@ -48,7 +56,7 @@ struct TaskChoice {
 
 struct SuiteInfo {
   std::string name, title, origin;
-  std::vector<TaskChoice> tasks;
+  std::vector<std::string> members;  // as the file names them: tasks and other suites
   int64_t limit = 0;  // documents a task, sampled in hash order; 0 = all
 };
 
@@ -73,8 +81,8 @@ class Catalog {
   const TaskInfo& info(std::string_view task) const;  // unknown: usage, with the nearest name
 
   // "mmlu,core-en,gsm8k@lmeval,ceval:law" -> choices in that order, duplicates removed.
-  // TASK[:GROUP][@VARIANT]; a suite's name stands for its tasks, a name under "together" for the
-  // variants it lists. `default_variant` fills the rest.
+  // TASK[:GROUP][@VARIANT]; a suite's name stands for its tasks (and those of the suites it names), a
+  // name under "together" for the variants it lists. `default_variant` fills the rest.
   std::vector<TaskChoice> expand(std::string_view list,
                                  std::string_view default_variant = {}) const;
   // A suite's limit for `list` if it is one suite's name, else 0.
@@ -83,6 +91,7 @@ class Catalog {
   std::shared_ptr<const TaskFile> file(std::string_view task, std::string_view variant) const;
 
  private:
+  void check_added(const std::string& name) const;  // a user's task or suite: every rule of it
   struct State;
   std::unique_ptr<State> state_;
 };

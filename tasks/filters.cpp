@@ -194,6 +194,12 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
     {"after", true, [](V t, const S& marker) { return after_marker(t, marker); }},
     // What stands before the first occurrence, or everything.
     {"before", true, [](V t, const S& marker) { return S(t.substr(0, t.find(marker))); }},
+    // What follows the last occurrence, or everything.
+    {"after_last", true,
+     [](V t, const S& marker) {
+       const size_t at = t.rfind(marker);
+       return S(at == V::npos ? t : t.substr(at + marker.size()));
+     }},
     {"code_fence", false, code_fence},
     // What follows the first occurrence, as it is; "" without one.
     {"after_raw", true,

@@ -31,6 +31,16 @@ std::vector<size_t> limited(std::vector<size_t> candidates, const std::vector<Do
   return candidates;
 }
 
+// The documents of a published sample, in file order.
+void keep_sample(const SampleRule& rule, std::vector<Document>& documents) {
+  const auto count = static_cast<size_t>(rule.documents);
+  if (documents.size() <= count) return;
+  std::vector<bool> chosen(documents.size());
+  for (size_t i : PythonSampler(rule.seed).sample(documents.size(), count)) chosen[i] = true;
+  size_t i = 0;
+  std::erase_if(documents, [&](const Document&) { return !chosen[i++]; });
+}
+
 void check_group(const Selection& selection, const datasets::DatasetSpec& spec,
                  const std::string& split) {
   if (selection.group.empty()) return;
@@ -123,6 +133,7 @@ Task Task::open(const Catalog& catalog, const Selection& selection) {
       });
     });
   }
+  if (file.sample) keep_sample(*file.sample, state.scored.documents);
   const std::vector<Document>& documents = state.scored.documents;
   if (documents.empty()) {
     throw_bad_input("split " + file.split + " has no documents", selection.task);
@@ -159,6 +170,7 @@ const std::string& Task::group() const { return state_->selection.group; }
 const std::string& Task::corpus() const { return state_->selection.corpus_name; }
 int Task::shots() const { return state_->exemplars->k(); }
 int64_t Task::max_len() const { return state_->max_len; }
+int64_t Task::stride() const { return state_->file->stride; }
 RequestKind Task::kind() const { return state_->file->kind; }
 bool Task::executes() const { return state_->file->execution.has_value(); }
 
@@ -220,7 +232,7 @@ std::string Task::digest(const RunPolicy& policy) const {
       .finish_hex();
 }
 
-int Task::scorer_version() { return 2; }
+int Task::scorer_version() { return 3; }
 
 std::string prompt_json(const Task& task, size_t i, const Prompt& prompt) {
   json::Writer out;

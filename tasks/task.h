@@ -65,6 +65,7 @@ class Task {
   const std::string& corpus() const;   // name of the user's own text, "" = the data root's files
   int shots() const;                   // asked for
   int64_t max_len() const;             // context budget in tokens; 0 = the model's own maximum
+  int64_t stride() const;              // rolling: tokens a later window scores; 0 = a whole window
   RequestKind kind() const;
   bool executes() const;                  // programs() must be run before grade()
   std::string_view primary_norm() const;  // "sum", "token", ... for choice; "" else

@@ -163,6 +163,17 @@ GoldRule read_gold(json::Value value) {
   return rule;
 }
 
+std::optional<SampleRule> read_sample(json::Value value) {
+  if (!value.exists()) return std::nullopt;
+  KeyReader keys(value);
+  SampleRule rule;
+  rule.documents = keys.required("documents").integer();
+  rule.seed = static_cast<uint32_t>(keys.integer("seed", 1234));
+  keys.finish();
+  if (rule.documents < 1) value.fail("\"documents\" must be at least 1");
+  return rule;
+}
+
 ExecutionRule read_execution(json::Value value) {
   ExecutionRule rule;
   KeyReader keys(value);
@@ -314,8 +325,11 @@ void check(const TaskFile& file, json::Value root) {
            "a generate task needs \"metrics\" or \"execute\"");
       break;
     case RequestKind::rolling:
+      need(file.stride >= 0 && (file.max_len == 0 || file.stride <= file.max_len),
+           "\"stride\" must be at most \"max_len\", so that every token is scored");
       break;
   }
+  need(file.stride == 0 || file.kind == RequestKind::rolling, "only a rolling task has a \"stride\"");
   if (file.kind == RequestKind::choice || file.kind == RequestKind::partial) {
     need(!file.gold.field.empty(), "\"gold\" is missing");
     const std::string& norm = file.choice.primary;
@@ -363,6 +377,7 @@ std::shared_ptr<const TaskFile> parse_task_file(json::Document merged, const std
   if (json::Value rows = keys.optional("except_rows"); rows.exists()) {
     rows.for_each_element([&](json::Value row) { file->except_rows.push_back(row.integer()); });
   }
+  file->sample = read_sample(keys.optional("sample"));
   if (json::Value only = keys.optional("only"); only.exists()) {
     only.for_each_member([&](std::string_view field, json::Value values) {
       file->only[std::string(field)] = values.strings();
@@ -391,6 +406,7 @@ std::shared_ptr<const TaskFile> parse_task_file(json::Document merged, const std
   file->lead_space = keys.boolean("lead_space", true);
   file->shots = read_shots(keys.optional("shots"));
   file->max_len = keys.integer("max_len", 4096);
+  file->stride = keys.integer("stride", 0);
   static constexpr std::array kTooLong{
       std::pair<std::string_view, TooLong>{"drop_shots", TooLong::drop_shots},
       std::pair<std::string_view, TooLong>{"cut_left", TooLong::cut_left}};

@@ -68,6 +68,12 @@ struct ShotsRule {
   std::string digest;                         // of the rule's JSON
 };
 
+// The fixed sample of the split that is scored: Python's random.Random(seed).sample over its documents.
+struct SampleRule {
+  int64_t documents = 0;  // a split that has no more is scored as a whole
+  uint32_t seed = 0;
+};
+
 struct ChoiceRule {
   std::string options;  // field: list of option texts; "" for a fixed list
   std::vector<std::string> fixed_options;
@@ -114,6 +120,7 @@ class TaskFile {
   // Only documents whose fields have one of the values are scored (or counted).
   std::map<std::string, std::vector<std::string>> only;
   std::vector<int64_t> except_rows;  // positions that are not scored
+  std::optional<SampleRule> sample;  // of what `only` and `except_rows` leave
   // field -> group -> value; "*" stands for every other group.
   std::map<std::string, std::map<std::string, std::string>> group_fields;
 
@@ -125,6 +132,7 @@ class TaskFile {
   bool lead_space = true;
   ShotsRule shots;
   int64_t max_len = 4096;  // 0 = the model's own
+  int64_t stride = 0;      // rolling: tokens that a window after the first scores; 0 = max_len
   TooLong too_long = TooLong::drop_shots;
 
   ChoiceRule choice;

@@ -11,6 +11,7 @@ class ForwardingBackend : public ops::Backend {
 
   std::string_view profile() const override { return inner_.profile(); }
   Numerics numerics() const override { return inner_.numerics(); }
+  ops::KvType kv_type() const override { return inner_.kv_type(); }
   const Workers& workers() const override { return inner_.workers(); }
 
   std::byte* allocate(size_t bytes) const override { return inner_.allocate(bytes); }
@@ -97,6 +98,10 @@ class ForwardingBackend : public ops::Backend {
   void head_score(const ops::Matrix& head, ops::ConstRows hidden, const ops::HeadTargets& targets,
                   float* logprob, int32_t* argmax, float* argmax_logprob) const override {
     inner_.head_score(head, hidden, targets, logprob, argmax, argmax_logprob);
+  }
+  void head_sample(const ops::Matrix& head, ops::ConstRows hidden, std::span<const ops::Draw> draws,
+                   ops::Choice* out) const override {
+    inner_.head_sample(head, hidden, draws, out);
   }
   void head_logits(const ops::Matrix& head, ops::ConstRows hidden, ops::Rows out) const override {
     inner_.head_logits(head, hidden, out);

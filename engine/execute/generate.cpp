@@ -20,7 +20,7 @@ namespace {
 
 constexpr double kCommitSeconds = 0.25;
 constexpr size_t kDraftedSequences = 8;
-constexpr int64_t kLogitRows = 16;  // rows whose logits are in memory at the same time
+constexpr size_t kLogitRows = 16;  // rows whose logits are in memory at the same time
 
 class GenerateRun {
  public:
@@ -354,52 +354,87 @@ class GenerateRun {
   // The next token of each sequence of advancing_ from the hidden state in its row of rows_.
   void choose(ops::ConstRows hidden) {
     if (rows_.empty()) return;
-    const ops::Backend& backend = runner_.backend();
-    const ops::Rows normed = runner_.final_norm(hidden, rows_);
     const size_t n = rows_.size();
-    const bool any_greedy =
-        std::any_of(advancing_.begin(), advancing_.end(), [](Sequence* s) { return s->greedy(); });
-    if (any_greedy) {
-      no_targets_.assign(n + 1, 0);
-      argmax_.resize(n);
-      argmax_logprobs_.resize(n);
-      backend.head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr, argmax_.data(),
-                         argmax_logprobs_.data());
+    choices_.resize(n);
+    list_rows([&](size_t i) { return advancing_[i]->greedy(); });
+    if (!listed_.empty()) {
+      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
+      no_targets_.assign(listed_.size() + 1, 0);
+      argmax_.resize(listed_.size());
+      argmax_logprobs_.resize(listed_.size());
+      runner_.backend().head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr,
+                                   argmax_.data(), argmax_logprobs_.data());
+      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = {argmax_[k], argmax_logprobs_[k]};
     }
-    ops::Rows logits;  // of rows [logits_begin, logits_end), made when one of them is sampled
-    size_t logits_begin = 0, logits_end = 0;
+    list_rows([&](size_t i) { return !advancing_[i]->greedy(); });
+    if (!listed_.empty()) {
+      draws_.clear();
+      for (const size_t i : listed_) {
+        Random random = advancing_[i]->random;  // moves on when the token is taken
+        if (behind_draft(i)) random.uniform();
+        draws_.push_back(draw_of(*advancing_[i], random));
+      }
+      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
+      drawn_.resize(listed_.size());
+      runner_.backend().head_sample(runner_.head(normed.rows), normed, draws_, drawn_.data());
+      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = drawn_[k];
+    }
+    // Token healing chooses among the logits themselves.
+    list_rows([&](size_t i) { return !advancing_[i]->required.empty(); });
+    size_t healed = 0, made = 0;
     for (size_t i = 0; i < n; ++i) {
       Sequence& sequence = *advancing_[i];
-      if (i > 0 && advancing_[i - 1] == &sequence) {
+      const bool listed = healed < listed_.size() && listed_[healed] == i;
+      const size_t place = healed;
+      healed += listed;
+      if (behind_draft(i)) {
         // The row of a draft: it counts if the draft is what was chosen.
         ++statistics_.drafted;
         if (sequence.finish || sequence.tokens.back() != *sequence.draft) continue;
         ++statistics_.accepted;
         if (expert_load_) count_generated(sequence, static_cast<uint32_t>(rows_[i]), accepted_);
       }
-      const bool healing = !sequence.required.empty();
-      if (sequence.greedy() && !healing) {
-        take({argmax_[i], argmax_logprobs_[i]}, sequence);
-        continue;
+      ops::Choice choice = choices_[i];
+      const ops::Draw draw = sequence.greedy() ? ops::Draw{0} : draw_of(sequence, sequence.random);
+      if (listed && !sequence.required.empty()) {
+        if (place >= made) {  // the head's weights are read once for several rows
+          const size_t count = std::min(kLogitRows, listed_.size() - place);
+          read_logits(hidden, std::span(listed_rows_).subspan(place, count));
+          logits_begin_ = place;
+          made = place + count;
+        }
+        const size_t vocabulary = logits_.size() / (made - logits_begin_);
+        const auto logits = std::span(logits_).subspan((place - logits_begin_) * vocabulary, vocabulary);
+        choice = sample_among(logits, healing_tokens(sequence, static_cast<int64_t>(vocabulary)), draw,
+                              scratch_);
       }
-      if (i >= logits_end) {  // the head's weights are read once for several rows
-        const auto first = static_cast<int64_t>(i);
-        const ops::Rows some = model::slice(normed, first, std::min(kLogitRows, normed.rows - first));
-        const ops::Matrix& head = runner_.head(some.rows);
-        logits_.resize(static_cast<size_t>(some.rows * head.n));
-        logits = {logits_.data(), some.rows, head.n, head.n};
-        backend.head_logits(head, some, logits);
-        logits_begin = i;
-        logits_end = i + static_cast<size_t>(some.rows);
-      }
-      const std::span<const float> row(logits.row(static_cast<int64_t>(i - logits_begin)),
-                                       static_cast<size_t>(logits.cols));
-      const Sampling& sampling = sequence.request->sampling;
-      take(healing ? sample_among(row, healing_tokens(sequence, logits.cols), sampling, sequence.random,
-                                  scratch_)
-                   : sample(row, sampling, sequence.random, scratch_),
-           sequence);
+      take(choice, sequence);
     }
+  }
+
+  // The rows that `which` names, to listed_ (index in rows_) and listed_rows_.
+  template <class Which>
+  void list_rows(const Which& which) {
+    listed_.clear();
+    listed_rows_.clear();
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      if (!which(i)) continue;
+      listed_.push_back(i);
+      listed_rows_.push_back(rows_[i]);
+    }
+  }
+  bool behind_draft(size_t i) const { return i > 0 && advancing_[i - 1] == advancing_[i]; }
+  // Takes a number from `random`.
+  static ops::Draw draw_of(const Sequence& sequence, Random& random) {
+    const Sampling& sampling = sequence.request->sampling;
+    return {sampling.temperature, sampling.top_p, static_cast<uint64_t>(random.uniform() * 0x1p53)};
+  }
+  // logits_ [rows, vocabulary].
+  void read_logits(ops::ConstRows hidden, std::span<const int32_t> rows) {
+    const ops::Rows normed = runner_.final_norm(hidden, rows);
+    const ops::Matrix& head = runner_.head(normed.rows);
+    logits_.resize(static_cast<size_t>(normed.rows * head.n));
+    runner_.backend().head_logits(head, normed, {logits_.data(), normed.rows, head.n, head.n});
   }
 
   // The tokens of the model's vocabulary that go along with the bytes a sequence must begin with.
@@ -415,7 +450,7 @@ class GenerateRun {
     return ids;
   }
 
-  void take(const Choice& choice, Sequence& sequence) {
+  void take(const ops::Choice& choice, Sequence& sequence) {
     if (!std::isfinite(choice.logprob)) {
       runner_.throw_overflow("the head computes log-probabilities");
     }
@@ -525,8 +560,13 @@ class GenerateRun {
   uint64_t stamp_ = 0;
   std::vector<int32_t> no_targets_, argmax_;
   std::vector<float> argmax_logprobs_;
+  std::vector<size_t> listed_;  // by index in rows_
+  std::vector<int32_t> listed_rows_;
+  std::vector<ops::Draw> draws_;
+  std::vector<ops::Choice> drawn_, choices_;  // of listed_; of rows_
   std::vector<float> logits_;
-  std::vector<std::pair<double, TokenId>> scratch_;
+  size_t logits_begin_ = 0;  // whose they are: index in listed_
+  std::vector<std::pair<uint64_t, TokenId>> scratch_;
   std::unique_ptr<TokenPrefixIndex> prefixes_;  // made when a prompt is to be healed
 
   EngineProgress progress_;

@@ -98,13 +98,13 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
                        bool absorbed) {
   MemoryPlan plan;
   plan.budget = options.memory_bytes > 0 ? options.memory_bytes : available_memory();
-  plan.numerics = numerics;
+  plan.kv_type = ops::kv_type_of(numerics, options.device.kind);
   const WeightSizes sizes = weight_sizes(config, numerics, absorbed);
   plan.weight_bytes = static_cast<size_t>(sizes.fixed + sizes.layers);
   plan.kv_token_bytes =
       static_cast<size_t>(model::kv_width(config) *
-                          model::kv_type_bytes(model::kv_type_of(numerics)) * config.layers);
-  const auto pass_bytes = [&](int64_t rows) { return pass_memory(config, numerics, rows); };
+                          model::kv_type_bytes(plan.kv_type) * config.layers);
+  const auto pass_bytes = [&](int64_t rows) { return pass_memory(config, plan.kv_type, rows); };
   const double budget = static_cast<double>(plan.budget);
   const auto smallest = static_cast<double>(pass_bytes(kSmallestPass));
   plan.streamed = static_cast<double>(plan.weight_bytes) + smallest > budget;
@@ -153,9 +153,9 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
   return plan;
 }
 
-size_t pass_memory(const ModelConfig& config, Numerics numerics, int64_t rows) {
+size_t pass_memory(const ModelConfig& config, ops::KvType kv_type, int64_t rows) {
   // Beside the decoder's workspace: the residual stream, its normed copy for the head, slot lists.
-  return model::workspace_bytes(config, numerics, rows, 0) +
+  return model::workspace_bytes(config, kv_type, rows, 0) +
          static_cast<size_t>(rows * (config.hidden * 2 * static_cast<int64_t>(sizeof(float)) + 64));
 }
 

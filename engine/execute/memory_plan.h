@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/execute/layer_store.h"
 #include "engine/execute/plan.h"
+#include "engine/ops/ops.h"
 
 namespace assay::engine {
 
@@ -15,7 +16,7 @@ struct MemoryPlan {
   size_t weight_bytes = 0;    // all prepared weights
   bool streamed = false;
   Residency residency;        // of a streamed model
-  Numerics numerics = Numerics::fp32;
+  ops::KvType kv_type = ops::KvType::f32;
   size_t kv_token_bytes = 0;  // one token's KV of all layers
   int64_t pass_tokens = 0;
   int64_t kept_tokens = 0;          // scoring: longest kept path; generation: KV slots
@@ -23,7 +24,7 @@ struct MemoryPlan {
 };
 
 // What a pass of `rows` rows holds beside weights and kept KV, at most.
-size_t pass_memory(const ModelConfig& config, Numerics numerics, int64_t rows);
+size_t pass_memory(const ModelConfig& config, ops::KvType kv_type, int64_t rows);
 
 // Bytes of the machine's memory that the program may count on.
 size_t available_memory();

@@ -38,7 +38,7 @@ Decoder::Decoder(const ModelConfig& config, const ops::Backend& backend)
       backend_(backend),
       attention_rows_(backend.rows_at_once(512)),
       mlp_rows_(backend.rows_at_once(kChunk)),
-      kv_type_(kv_type_of(backend.numerics())),
+      kv_type_(backend.kv_type()),
       kv_width_(kv_width(config)),
       router_(router_of(config.moe)) {
   rope_.inverse_frequency = rope_inverse_frequencies(config.rope);
@@ -59,10 +59,10 @@ void Decoder::idle(const PreparedLayer& layer) const {
                    {nullptr, 0, config_.hidden, config_.hidden});
 }
 
-size_t workspace_bytes(const ModelConfig& config, Numerics numerics, int64_t rows,
+size_t workspace_bytes(const ModelConfig& config, ops::KvType kv_type, int64_t rows,
                        int64_t ancestors) {
   const int64_t chunk = std::min(rows, kChunk);
-  const int64_t kv_bytes = kv_type_bytes(kv_type_of(numerics));
+  const int64_t kv_bytes = kv_type_bytes(kv_type);
   const int64_t hidden = config.hidden;
   int64_t floats = rows * hidden;  // normed
   int64_t query = config.heads * config.head_dim;

@@ -12,13 +12,8 @@ int64_t kv_width(const ModelConfig& config) {
                     : 2 * config.kv_heads * config.head_dim;
 }
 
-ops::KvType kv_type_of(Numerics numerics) {
-  return numerics == Numerics::fp32 || numerics == Numerics::fp8 ? ops::KvType::f32
-                                                                 : ops::KvType::bf16;
-}
-
 KvPool::KvPool(const ops::Backend& backend, int64_t width, int layers, int64_t slots)
-    : type_(kv_type_of(backend.numerics())),
+    : type_(backend.kv_type()),
       width_(width),
       slots_(slots),
       layers_(layers),

@@ -1,6 +1,6 @@
 // Key/value memory of all layers: rows of one width, addressed by slot.
 //
-// A row holds what one token's attention needs later, in the KV type of the numerics mode: MLA
+// A row holds what one token's attention needs later, in the KV type of the backend: MLA
 // [normed latent | rotated shared key], grouped-query attention [rotated keys | values] of all KV
 // heads. Values are rounded to the type when they are produced, so a row that was kept, recomputed
 // or made in the same pass has the same bits. Memory is the backend's, touched when rows are written.
@@ -18,8 +18,6 @@ namespace assay::engine::model {
 inline int64_t kv_type_bytes(ops::KvType type) { return type == ops::KvType::f32 ? 4 : 2; }
 // Elements of a row.
 int64_t kv_width(const ModelConfig& config);
-// fp32 in the modes whose reference has no bf16 anywhere (fp32, fp8); else bf16.
-ops::KvType kv_type_of(Numerics numerics);
 
 class KvPool {
  public:

@@ -105,6 +105,12 @@ struct Segment {
 };
 
 enum class KvType { f32, bf16 };
+// What keys and values are kept as: fp32 in the modes whose reference has no bf16 anywhere (fp32, fp8),
+// but for tensor cores, which multiply bf16 (mode fp8 on a GPU); else bf16.
+constexpr KvType kv_type_of(Numerics numerics, DeviceKind device) {
+  if (numerics == Numerics::fp8) return device == DeviceKind::cpu ? KvType::f32 : KvType::bf16;
+  return numerics == Numerics::fp32 ? KvType::f32 : KvType::bf16;
+}
 
 // Softmax attention over slots. Query head h uses KV head h * kv_heads / heads.
 //   score(p, j) = scale * (q[0:key_dim] . key[slot_j][kv head] + q[key_dim: ] . key_shared[slot_j])
@@ -158,11 +164,23 @@ struct HeadTargets {
   std::span<const int32_t> target;  // token ids
 };
 
+// How a row's next token is drawn (sampling.h has the definition).
+struct Draw {
+  double temperature = 1;  // > 0
+  double top_p = 1;
+  uint64_t number = 0;     // random, 53 bits
+};
+struct Choice {
+  TokenId token = 0;
+  float logprob = 0;  // under temperature 1, whatever the sampling
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string_view profile() const = 0;  // "cpu-avx2/bf16"
   virtual Numerics numerics() const = 0;
+  virtual KvType kv_type() const { return kv_type_of(numerics(), DeviceKind::cpu); }
   virtual const Workers& workers() const = 0;
 
   // --- memory -------------------------------------------------------------------------------
@@ -254,7 +272,11 @@ class Backend {
   // three are host memory, complete on return.
   virtual void head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets,
                           float* logprob, int32_t* argmax, float* argmax_logprob) const = 0;
-  // Full logits of few rows, for sampling: out [rows, n], in host memory, complete on return.
+  // The next token of every row, drawn as draws[row] says: sample() of its logits. `out` is host
+  // memory, complete on return. As defined here: on the host, from head_logits() (sampling.cpp).
+  virtual void head_sample(const Matrix& head, ConstRows hidden, std::span<const Draw> draws,
+                           Choice* out) const;
+  // Full logits of few rows: out [rows, n], in host memory, complete on return.
   virtual void head_logits(const Matrix& head, ConstRows hidden, Rows out) const = 0;
 };
 

@@ -50,7 +50,13 @@ void list_tasks(const Options& options) {
           .key("variants")
           .begin_array();
       for (const auto& variant : task.variants) out.value(variant.name);
-      out.end_array().end_object();
+      out.end_array().key("together").begin_object();
+      for (const auto& set : task.sets) {
+        out.key(set.name).begin_array();
+        for (const auto& variant : set.variants) out.value(variant);
+        out.end_array();
+      }
+      out.end_object().end_object();
     }
     std::cout << out.end_array().take() << '\n';
     return;
@@ -76,7 +82,7 @@ void list_tasks(const Options& options) {
 void list_suites(const Options& options) {
   for (const tasks::SuiteInfo& suite : open_catalog(options).suites()) {
     std::string names;
-    for (const auto& choice : suite.tasks) names += " " + choice.task;
+    for (const std::string& member : suite.members) names += " " + member;
     std::cout << utf8::padded(suite.name, 16) << suite.title;
     if (suite.limit > 0) std::cout << " (at most " << suite.limit << " documents a task)";
     std::cout << '\n';

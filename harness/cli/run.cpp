@@ -79,6 +79,11 @@ std::string to_json(const std::vector<RunSummary>& summaries, const std::string&
       for (const auto& warning : task.warnings) out.value(warning);
       out.end_array().end_object();
     }
+    out.end_array().key("largest").begin_array();
+    for (const LargestOf& best : run.largest) {
+      out.begin_object().member("task", best.task).member("name", best.name);
+      out.member("variant", best.variant).member("value", best.value).end_object();
+    }
     out.end_array().key("left_out").begin_array();
     for (const SkippedTask& task : run.skipped) {
       out.begin_object()

@@ -97,6 +97,25 @@ results::ModelRecord model_record(const engine::CheckpointInfo& info,
 }
 
 // Engine time is shared out by the tokens a task needs: one plan serves all tasks.
+// The sets of `task` whose first member it is, where the summary has a score of every member.
+void add_largest(const tasks::Task& task, RunSummary& summary) {
+  for (const tasks::VariantSet& set : task.info().sets) {
+    if (!set.larger || task.variant() != set.variants.front()) continue;
+    std::optional<LargestOf> largest;
+    const bool complete = std::ranges::all_of(set.variants, [&](const std::string& variant) {
+      const auto own = std::ranges::find_if(summary.tasks, [&](const TaskSummary& other) {
+        return other.task == task.name() && other.variant == variant;
+      });
+      if (own == summary.tasks.end() || !own->headline || own->errors > 0) return false;
+      if (!largest || own->headline->value > largest->value) {
+        largest = {task.name(), set.name, variant, own->headline->value};
+      }
+      return true;
+    });
+    if (complete) summary.largest.push_back(*largest);
+  }
+}
+
 void share_seconds(std::vector<TaskSummary>& tasks, double seconds) {
   double total = 0;
   for (const auto& task : tasks) {
@@ -124,10 +143,12 @@ class ModelEvaluation {
     display_.stage("opening the checkpoint");
     engine::EngineOptions engine_options = options_.engine;
     engine_options.model = directory;
-    // Digests take a core for a while; opening needs another.
-    auto inspection = std::async(std::launch::async, [&] { return engine::inspect_checkpoint(directory); });
+    // Digests take a while; weights and prompts are prepared meanwhile.
+    auto identity = std::async(std::launch::async, [&] { return engine::identify_checkpoint(directory); });
     const std::unique_ptr<engine::Engine> engine = engine::open_engine(engine_options);
-    const engine::CheckpointInfo info = inspection.get();
+    engine::CheckpointInfo info = identity.get();
+    info.tokenizer = engine->tokenizer().description();
+    info.tokenizer_digest = engine->tokenizer().digest();
     const engine::Capabilities& able = engine->capabilities();
 
     RunSummary summary;
@@ -277,6 +298,7 @@ class ModelEvaluation {
       }
       summary.tasks.push_back(std::move(task));
     }
+    for (const TaskRun& run : runs) add_largest(run.task, summary);
     summary.engine = engine.statistics();
     store_.finish_run(summary.run, session_facts(summary.engine));
     share_seconds(summary.tasks, summary.engine.seconds);

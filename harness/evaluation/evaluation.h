@@ -62,6 +62,13 @@ struct TaskSummary {
   std::vector<std::string> warnings;
 };
 
+// A number that people quote for several variants together: the largest of their headlines.
+struct LargestOf {
+  std::string task, name;  // "mmlu", "olmes"
+  std::string variant;     // whose headline it is
+  double value = 0;
+};
+
 // A task that was asked for and could not be run, because its files are not there.
 struct SkippedTask {
   std::string task, variant, reason;
@@ -72,6 +79,7 @@ struct RunSummary {
   results::RunId run{};
   std::optional<int64_t> training_step, training_tokens;
   std::vector<TaskSummary> tasks;
+  std::vector<LargestOf> largest;  // of the sets all of whose variants were run without an error
   std::vector<SkippedTask> skipped;
   engine::EngineStatistics engine;
   double seconds = 0;

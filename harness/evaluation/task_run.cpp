@@ -186,9 +186,12 @@ class Drafter {
     const int64_t asked = run_.task.max_len() > 0 ? run_.task.max_len() : policy_.context_length;
     const auto window = static_cast<size_t>(
         policy_.context_length > 0 ? std::min(asked, policy_.context_length) : asked);
+    const size_t later = run_.task.stride() > 0
+                             ? std::min(window, static_cast<size_t>(run_.task.stride()))
+                             : window;
     const size_t n = pair.continuation_ids.size();
     for (size_t begin = 0, number = 0; begin < n; ++number) {
-      const size_t end = std::min(n, begin + window);
+      const size_t end = std::min(n, begin + (begin == 0 ? window : later));
       // Input tokens all[first .. prefix+end-1), scored all[prefix+begin .. prefix+end).
       const size_t input_end = prefix + end - 1;
       const size_t first = begin == 0 ? 0 : input_end - std::min(input_end, window);

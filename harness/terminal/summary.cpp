@@ -30,6 +30,13 @@ void print_summary(const std::vector<RunSummary>& runs, const std::string& store
   }
   flags.print(results::scores_table(opened, stored));
   std::cout << '\n';
+  for (const RunSummary& run : runs) {
+    for (const LargestOf& best : run.largest) {
+      std::cout << utf8::printable((runs.size() > 1 ? run.label + ": " : "") + best.task + "@" + best.name) << ' '
+                << results::score_text(best.value, "percent") << ", the larger one, of " << best.variant << '\n';
+    }
+    if (!run.largest.empty()) std::cout << '\n';
+  }
   for (const results::RunSummary& run : stored) print_heat_maps(opened, run);
   for (const results::RunSummary& run : stored) {
     const std::vector<std::string> lines = results::diagnostic_lines(opened, run);

@@ -116,7 +116,10 @@ std::optional<std::string> parse_math_answer(std::string_view text) {
       text = utf8::strip(text.substr((leads ? 0 : at) + prefix.size()));
     }
   }
-  if (text.find("\\boxed") != std::string_view::npos) return last_boxed(text);
+  if (text.find("\\boxed") != std::string_view::npos) {
+    const auto boxed = last_boxed(text);
+    return boxed ? std::optional(after_last_equals(*boxed)) : boxed;
+  }
   std::optional<std::string> dollars;
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
@@ -134,6 +137,14 @@ std::optional<std::string> parse_math_answer(std::string_view text) {
     return answer.substr(0, answer.find("\\n"));
   }
   return last_number(text);
+}
+
+std::optional<std::string> extract_agieval_opencompass(std::string_view text, const Fields& fields) {
+  if (fields.string("kind") == "cloze") return parse_math_answer(text);
+  const size_t begin = text.find_first_of("ABCD");
+  if (begin == std::string_view::npos) return std::nullopt;
+  const size_t end = std::min(text.find_first_not_of("ABCD", begin), text.size());
+  return std::string(text.substr(begin, end - begin));
 }
 
 double score_agieval_math(std::string_view prediction, const std::vector<std::string>& golds) {

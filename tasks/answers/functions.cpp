@@ -25,10 +25,11 @@ Found math_answer(std::string_view text, const Fields&) {
   Found found;
   constexpr std::string_view kOpen = "final answer is $", kClose = "$. I hope",
                              kIs = "he answer is";
-  if (size_t open = text.find(kOpen); open != std::string_view::npos) {
-    std::string_view rest = text.substr(open + kOpen.size());
-    if (size_t close = rest.find(kClose); close != std::string_view::npos) {
-      found = std::string(rest.substr(0, close));
+  // The pair of marks that stand nearest to one another: solutions too speak of "our final answer is $".
+  if (const size_t first = text.find(kOpen); first != std::string_view::npos) {
+    if (const size_t close = text.find(kClose, first + kOpen.size()); close != std::string_view::npos) {
+      const size_t open = text.substr(0, close).rfind(kOpen) + kOpen.size();
+      found = std::string(text.substr(open, close - open));
     }
   }
   if (!found) found = last_boxed(text);
@@ -113,9 +114,14 @@ Found mgsm_number(std::string_view generated, const Fields& fields) {
   return without_separators(without_commas(*found));
 }
 
-Found last_number(std::string_view text, const Fields&) {
-  Found found = last_match(ascii_digits(text), kNumber);
-  return found ? Found(without_commas(*found)) : found;
+// OpenCompass's MGSM: the last number after the last answer word, nothing without that word.
+Found mgsm_opencompass(std::string_view text, const Fields& fields) {
+  const std::string word = fields.text("oc_answer_word");
+  const size_t at = text.rfind(word);
+  if (at == std::string_view::npos) return std::nullopt;
+  Found found = last_match(without_commas(std::string(text.substr(at + word.size()))), R"([0-9]+\.?[0-9]*)");
+  if (found && found->ends_with('.')) found->pop_back();
+  return found;
 }
 
 // CMath (task-specs 4.4): the last number of the line after the first 答案是; fractions stay "a/b".
@@ -133,10 +139,11 @@ Found cmath_number(std::string_view text, const Fields&) {
 
 constexpr std::array kFunctions = std::to_array<std::pair<std::string_view, ExtractFunction>>({
     {"agieval", extract_agieval},
+    {"agieval_opencompass", extract_agieval_opencompass},
     {"math_answer", math_answer},
     {"between_dollars", between_dollars},
     {"mgsm_number", mgsm_number},
-    {"last_number", last_number},
+    {"mgsm_opencompass", mgsm_opencompass},
     {"cmath_number", cmath_number},
 });
 

@@ -144,6 +144,17 @@ std::string n_trivia(std::string_view text) {
   return collapsed(without_articles(out));
 }
 
+std::string n_opencompass(std::string_view text) {
+  text = text.substr(0, text.find_first_of("\n.,"));
+  std::string kept;
+  for (size_t position = 0; position < text.size();) {
+    const size_t start = position;
+    const char32_t c = utf8::decode(text, position);
+    if (is_word_character(c) || utf8::is_space(c)) kept += text.substr(start, position - start);
+  }
+  return collapsed(without_articles(lower(kept)));
+}
+
 std::string without_number_marks(std::string_view text) {
   static const re2::RE2 kMarks("[,$€£¥\\s]");
   std::string out(text);

@@ -14,6 +14,9 @@ inline constexpr std::string_view kAsciiPunctuation = "!\"#$%&'()*+,-./:;<=>?@[\
 std::string n_squad(std::string_view text);
 // TriviaQA's own: punctuation becomes spaces before articles go.
 std::string n_trivia(std::string_view text);
+// OpenCompass's general_postprocess, in lower case: up to the first newline, '.' or ',', letters and
+// digits only, no articles.
+std::string n_opencompass(std::string_view text);
 
 // Without "," "$" "€" "£" "¥", spaces and a trailing ".".
 std::string without_number_marks(std::string_view text);

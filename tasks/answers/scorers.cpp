@@ -94,6 +94,14 @@ double contains(const ScorerInput& input, const Options& options) {
   });
 }
 
+// OpenCompass's TriviaQA and NaturalQuestions; an answer of which nothing is left is always contained.
+double opencompass_contains(const ScorerInput& input, const Options&) {
+  const std::string prediction = n_opencompass(input.prediction);
+  return any_gold(input, [&](const std::string& gold) {
+    return prediction.find(n_opencompass(gold)) != std::string::npos;
+  });
+}
+
 // CLUEWSC: naming the span is right exactly where the label says that it is meant.
 double wsc_label(const ScorerInput& input, const Options& options) {
   const bool same = exact(input, options) == 1;
@@ -172,6 +180,7 @@ constexpr std::array kScorers = std::to_array<Named>({
     {"trivia_em", trivia_em},
     {"trivia_f1", trivia_f1},
     {"contains", contains},
+    {"opencompass_contains", opencompass_contains},
     {"drop_em",
      [](const ScorerInput& in, const Options&) { return drop_em(in.prediction, in.golds); }},
     {"drop_f1",

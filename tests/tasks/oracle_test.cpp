@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <set>
 
@@ -39,7 +40,22 @@ std::vector<Case> all_cases(bool with_options_only) {
 // are.
 std::string known_ceiling(const Case& c, const datasets::Document& document,
                           const std::string& reference) {
+  if (c.task == "mgsm" && c.variant == "oc" && reference.find(',') != std::string::npos) {
+    return "OpenCompass deletes commas from the output and not from the answer";
+  }
+  if (c.task == "agieval" && c.variant == "oc_gen" && reference.find('$') != std::string::npos) {
+    return "OpenCompass parses the output and not the answer";
+  }
+  if (c.task == "triviaqa" && c.variant == "oc" && reference.find("a:") != std::string::npos) {
+    return "OpenCompass cuts the output after \"a:\"";
+  }
+  if (c.task == "math" && c.variant == "lmeval_hendrycks" && reference.find('=') != std::string::npos) {
+    return "lm-eval keeps the space before 'x = 4', so that its left side is one character too long to be cut";
+  }
   if (c.variant != "lmeval") return {};
+  if (c.task == "math" && reference.find(".$. I hope") != std::string::npos) {
+    return "lm-eval drops a full stop before a dollar sign, which only the output has";
+  }
   if (c.task == "mgsm" && document.group == "bn") {
     return "lm-eval looks for an English phrase in Bengali answers";
   }
@@ -49,8 +65,12 @@ std::string known_ceiling(const Case& c, const datasets::Document& document,
   return {};
 }
 
-// Documents a case is run on: all where that is quick, else a nested hash sample.
-constexpr int64_t kDocuments = 150;
+// Documents a case is run on: all, or in slow builds as many of a nested hash sample as
+// ASSAY_ORACLE_DOCUMENTS says.
+int64_t documents_asked() {
+  const char* asked = std::getenv("ASSAY_ORACLE_DOCUMENTS");
+  return asked ? std::stoll(asked) : 0;
+}
 
 // The text a model would have produced, were `text` what it goes on to say.
 std::string until_stop(std::string text, const std::vector<std::string>& stops) {
@@ -85,26 +105,40 @@ bool has_ceiling(const Case& c) {
       {"drop", "ds"},          // several gold spans against one predicted span
       {"drop", "no_type"},    {"drop", "preceding"}, {"drop", "lmeval"},  // stops at "."
       {"agieval", "ds"},  // several formulas in one answer; several letters where one is read
+      {"agieval", "oc_gen"},  // its parser reads neither signs nor formulas without a "="
   };
   return kCeilings.contains({c.task, c.variant});
 }
 
 class Oracle : public testing::TestWithParam<Case> {
  protected:
-  // The case on its data, or nothing (with the reason printed) where they are not here.
+  // The case on its data, or on made-up files in their layout, or nothing (with the reason printed).
   std::optional<Task> open(const Catalog& catalog) {
-    auto root = shared_datasets(GetParam().task);
-    if (!root) return std::nullopt;
+    if (auto root = shared_datasets(GetParam().task)) {
+      if (auto task = open(catalog, *root)) return task;
+    }
+    const std::string reason = reason_;
+    if (auto task = open(catalog, test_paths::source() / "tests/fixtures/layouts")) {
+      std::cout << "on made-up files: " << reason << "\n";
+      return task;
+    }
+    reason_ = reason;
+    return std::nullopt;
+  }
+
+  std::optional<Task> open(const Catalog& catalog, const std::filesystem::path& root) {
     Selection selection{.task = GetParam().task,
                         .variant = GetParam().variant,
-                        .data_root = *root,
-                        .limit = kDocuments};
+                        .data_root = root,
+                        .limit = documents_asked()};
     try {
       try {
         return Task::open(catalog, selection);
       } catch (const Error& error) {
-        // Grading needs no exemplars, so their files may be missing.
-        if (std::string_view(error.what()).find("assay data fetch") == std::string_view::npos) throw;
+        // Grading needs no exemplars, so their files, or some types of MATH in them, may be missing.
+        const std::string_view what = error.what();
+        const auto says = [&](const char* text) { return what.find(text) != std::string_view::npos; };
+        if (!says("assay data fetch") && !says("split train has 0 rows")) throw;
         selection.shots = 0;
         return Task::open(catalog, selection);
       }
@@ -113,8 +147,8 @@ class Oracle : public testing::TestWithParam<Case> {
       // Only missing files and unpublished answers excuse; a file that is there must be readable.
       bool excused = reason_.find("assay data fetch") != std::string::npos ||
                      reason_.find("lacks the key \"answer\"") != std::string::npos ||
-                     // The train part of MATH here lacks some types.
-                     reason_.find("split train has 0 rows") != std::string::npos;
+                     // No text of the made-up file has two spans.
+                     reason_.find("test_public has no documents") != std::string::npos;
       EXPECT_TRUE(excused) << reason_;
       return std::nullopt;
     }
@@ -154,7 +188,7 @@ TEST_P(Oracle, GoldPreferred) {
     }
     Grade grade = task->grade(i, outputs);
     if (prompt.kind == RequestKind::rolling) {
-      EXPECT_TRUE(grade.metrics.contains("bits_per_byte"));
+      EXPECT_NE(grade.metrics.contains("bits_per_byte"), prompt.context.empty());
       continue;
     }
     if (!grade.error.empty()) {

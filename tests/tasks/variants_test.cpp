@@ -3,9 +3,13 @@
 // prompts are spelled out from the specification's rows.
 #include <gtest/gtest.h>
 
+#include <map>
+#include <numeric>
+
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "tasks/fields.h"
 #include "tasks/task.h"
 #include "tests/support/paths.h"
 #include "tests/tasks/shared_data.h"
@@ -290,6 +294,13 @@ TEST(Variants, OneNameForSeveral) {
   EXPECT_EQ(choices[1].variant, "cloze");
   EXPECT_EQ(choices[3].variant, "olmes_cloze");
   EXPECT_EQ(choices[3].group, "x");
+  for (const char* task : {"mmlu", "arc_easy", "arc_challenge", "hellaswag", "piqa", "winogrande"}) {
+    ASSERT_EQ(catalog.info(task).sets.size(), 1u) << task;
+    EXPECT_EQ(catalog.info(task).sets[0].name, "olmes");
+    EXPECT_TRUE(catalog.info(task).sets[0].larger) << task;
+  }
+  EXPECT_FALSE(catalog.info("agieval").sets.at(0).larger);
+  EXPECT_EQ(catalog.expand("mmlu_redux@subsets").size(), 3u);
   EXPECT_THROW(catalog.file("mmlu", "olmes"), Error);
   try {
     catalog.expand("mmlu@lmevl");
@@ -298,6 +309,157 @@ TEST(Variants, OneNameForSeveral) {
     EXPECT_NE(std::string(error.what()).find("did you mean lmeval?"), std::string::npos)
         << error.what();
   }
+}
+
+// CPython: sorted(random.Random(1234).sample(range(n), 1000)), first three, last and sum.
+TEST(Variants, SampleOfOlmes) {
+  NEEDS("piqa");
+  const auto rows = [](const Task& task) {
+    std::vector<int64_t> rows;
+    for (size_t i = 0; i < task.size(); ++i) rows.push_back(task.document(i).source_index);
+    return rows;
+  };
+  const auto sum = [](const std::vector<int64_t>& rows) {
+    return std::accumulate(rows.begin(), rows.end(), int64_t{0});
+  };
+  for (const char* variant : {"olmes_letters", "olmes_cloze"}) {
+    const auto piqa = rows(open("piqa", variant, *root));
+    ASSERT_EQ(piqa.size(), 1000u);
+    EXPECT_EQ((std::vector(piqa.begin(), piqa.begin() + 3)), (std::vector<int64_t>{3, 5, 6}));
+    EXPECT_EQ(piqa.back(), 1836);
+    EXPECT_EQ(sum(piqa), 915617);
+    const auto arc = rows(open("arc_easy", variant, *root));
+    ASSERT_EQ(arc.size(), 1000u);
+    EXPECT_EQ((std::vector(arc.begin(), arc.begin() + 3)), (std::vector<int64_t>{3, 6, 10}));
+    EXPECT_EQ(arc.back(), 2370);
+    EXPECT_EQ(sum(arc), 1202557);
+  }
+  EXPECT_EQ(open("arc_challenge", "olmes_cloze", *root).size(), 1172u);
+}
+
+// The curated exemplars, as the authors' harness prints them.
+TEST(Variants, ExemplarsOfOlmes) {
+  NEEDS("piqa");
+  const Prompt piqa = open("piqa", "olmes_cloze", *root).prompt(0);
+  EXPECT_TRUE(piqa.context.starts_with(
+      "Goal: how do you stab something?\nAnswer: stick a sharp object through it.\n\n"
+      "Goal: how do you shake something?\nAnswer: move it up and down and side to side quickly.\n\n"
+      "Goal: Clean tires\nAnswer: Pour water, scrape off caked on dirt."))
+      << piqa.context;
+  EXPECT_EQ(piqa.shots_used, 5);
+  const Prompt blank = open("winogrande", "olmes_cloze", *root).prompt(0);
+  EXPECT_TRUE(blank.context.starts_with(
+      "John moved the couch from the garage to the backyard to create space. The garage is small.\n\n"
+      "Dennis drew up a business proposal to present to Logan because Dennis wants his investment.\n\n"))
+      << blank.context;
+  EXPECT_EQ(blank.options[0].continuation, " always got the easier cases.");
+  const Prompt letters = open("winogrande", "olmes_letters", *root).prompt(0);
+  EXPECT_NE(letters.context.find("Katrina and now ___ owes a favor.\n A. Felicia\n B. Katrina\nAnswer: B\n\n"),
+            std::string::npos)
+      << letters.context;
+  const Prompt endings = open("hellaswag", "olmes_letters", *root).prompt(0);
+  EXPECT_NE(endings.context.find(
+                "Baking cookies: A female chef in white uniform shows a stack of baking pans in a large kitchen "
+                "presenting them. The pans are filled with pastries and loaded into the oven. A knife\n"
+                "Choose the best continuation:\n A. is seen moving on a board and cutting out its contents.\n"
+                " B. hits the peeled cheesecake, followed by sliced custard and still cooked ice cream.\n"
+                " C. etches a shape into the inside of the baked pans.\n"
+                " D. is used to cut cylinder shaped dough into rounds.\nAnswer: D\n\n"),
+            std::string::npos)
+      << endings.context;
+  // The cleaning of OLMES leaves the space of an ending that began with a tag.
+  EXPECT_NE(open("hellaswag", "olmes_cloze", *root).prompt(0).context.find("what has occurred.  Water changes state"),
+            std::string::npos);
+}
+
+// agieval_mixed_0fa998 on rows of the file, its rounds joined as for models without a chat template.
+TEST(Variants, AgiEvalOfOpenCompass) {
+  NEEDS("agieval");
+  const Task physics = open("agieval", "oc_gen", *root, "gaokao-physics");
+  const Fields fields(physics.document(0));
+  std::string expected = "以下是一道中国高考物理选择题，请选择正确的答案。\n" + fields.text("question");
+  for (const std::string& option : fields.texts("options")) expected += "\n" + option;
+  const Prompt prompt = physics.prompt(0);
+  EXPECT_EQ(prompt.context, expected + "\n答案是： ");
+  EXPECT_EQ(prompt.generation.max_new_tokens, 1024);
+  EXPECT_TRUE(prompt.generation.stop.empty());
+  const std::string gold = prompt.gold_texts.at(0);
+  EXPECT_EQ(graded(physics, 0, " 选 " + gold + "，因为E", "em"), 1);
+  EXPECT_EQ(graded(physics, 0, "ABCD" == gold ? "A" : "ABCD", "em"), 0);
+  const Task math = open("agieval", "oc_gen", *root, "math");
+  const Prompt cloze = math.prompt(0);
+  EXPECT_EQ(cloze.context, "The following is a Math question. Please select the correct answer.\n" +
+                               math.document(0).text("question") + "The answer is ");
+  EXPECT_EQ(graded(math, 0, "We get $x = " + cloze.gold_texts.at(0) + "$.", "em"), 1);
+  const Task law = open("agieval", "oc_ppl", *root, "logiqa-en");
+  const Fields logic(law.document(0));
+  expected = "The following is a Logic Reasoning question. Please select the correct answer.\n" +
+             logic.text("passage") + logic.text("question");
+  for (const std::string& option : logic.texts("options")) expected += "\n" + option;
+  EXPECT_EQ(law.prompt(0).context, expected + "\nThe answer is");
+  EXPECT_EQ(law.prompt(0).options[1].continuation, " B");
+}
+
+TEST(Variants, QuestionAnsweringOfOpenCompass) {
+  NEEDS("triviaqa");
+  const Task task = open("triviaqa", "oc", *root);
+  const std::string alias = task.prompt(0).gold_texts.at(0);
+  EXPECT_EQ(graded(task, 0, " The answer is the " + alias + "!\nQ: next", "contains"), 1);
+  EXPECT_EQ(graded(task, 0, " " + alias + ". The answer is zzz", "contains"), 0);
+  EXPECT_EQ(graded(task, 0, " zzz\n" + alias, "contains"), 0);
+  EXPECT_EQ(graded(task, 0, " zzz, " + alias, "contains"), 0);  // cut at the comma
+}
+
+TEST(Variants, MgsmOfOpenCompass) {
+  NEEDS("mgsm");
+  const Task task = open("mgsm", "oc", *root, "de");
+  const Prompt prompt = task.prompt(0);
+  EXPECT_EQ(prompt.context,
+            "Löse dieses Mathematikproblem. Gib die Schritte zur Begründung an, bevor du die endgültige Antwort in der "
+            "letzten Zeile alleine im Format \"Antwort:\" gibst. Füge nichts anderes als die ganzzahlige Antwort nach "
+            "\"Antwort:\" hinzu.\n\n" +
+                task.document(0).text("question"));
+  const std::string gold = prompt.gold_texts.at(0);
+  EXPECT_EQ(graded(task, 0, "1 + 1\nAntwort: 5 Eier, also " + gold + ".", "em"), 1);
+  EXPECT_EQ(graded(task, 0, "also " + gold, "em"), 0);  // without the word nothing is found
+  EXPECT_EQ(graded(task, 0, "Antwort: " + gold + " Antwort: 1", "em"), gold == "1" ? 1 : 0);
+}
+
+TEST(Variants, CmathOfDeepSeekMath) {
+  NEEDS("cmath");
+  const Prompt prompt = open("cmath", "dsmath", *root).prompt(0);
+  EXPECT_EQ(prompt.shots_used, 6);
+  EXPECT_TRUE(prompt.context.starts_with(
+      "问题：芳芳买了一本书有99页，看了90页，她还剩多少页没有看？\n答案：还剩的没有看的页数=书的总页数-"
+      "芳芳看了的页数，99-90=9。所以答案是：9。\n\n\n问题：张师傅"))
+      << prompt.context;
+  EXPECT_TRUE(prompt.context.ends_with("\n答案："));
+}
+
+// MMLU-Redux: a correction counts only where the published answer was found wrong (two rows of the
+// files are marked ok and carry another answer).
+TEST(Variants, MmluReduxCorrected) {
+  NEEDS("mmlu_redux");
+  const Task ok = open("mmlu_redux", "ds", *root), corrected = open("mmlu_redux", "corrected", *root);
+  std::map<std::string, std::vector<int>> golds;
+  for (size_t i = 0; i < ok.size(); ++i) golds[ok.document(i).id] = ok.prompt(i).gold_options;
+  size_t shared = 0;
+  for (size_t i = 0; i < corrected.size(); ++i) {
+    const auto own = golds.find(corrected.document(i).id);
+    if (own == golds.end()) continue;
+    ++shared;
+    EXPECT_EQ(corrected.prompt(i).gold_options, own->second) << own->first;
+  }
+  EXPECT_EQ(shared, ok.size());
+  EXPECT_GT(corrected.size(), ok.size());
+}
+
+TEST(Variants, WindowsOfThePile) {
+  EXPECT_EQ(open("pile_test", "ds", layouts()).stride(), 0);
+  EXPECT_EQ(open("pile_test", "w2048", layouts()).max_len(), 2048);
+  const Task stride = open("pile_test", "stride2048", layouts());
+  EXPECT_EQ(stride.max_len(), 4096);
+  EXPECT_EQ(stride.stride(), 2048);
 }
 
 }  // namespace

@@ -9,8 +9,8 @@
 // for all 16 pairs, one thread a dimension. fp32 throughout, whatever the KV type; dimensions and
 // positions ascend; a pair's result does not depend on the others in its tile.
 //
-// Covers expanded MLA, absorbed MLA and grouped queries. Not tuned: no tensor cores. Never run on
-// hardware so far (docs/gpu.md).
+// Covers expanded MLA, absorbed MLA and grouped queries. For keys and values in fp32 (numerics fp32)
+// and shapes that attention_tensor.h has no room for. Never run on hardware so far (docs/gpu.md).
 #pragma once
 
 #include "engine/ops/cuda/scalar.h"

@@ -18,12 +18,14 @@
 #include "base/error.h"
 #include "engine/checkpoint/tensor.h"
 #include "engine/ops/cuda/attention.h"
+#include "engine/ops/cuda/attention_tensor.h"
 #include "engine/ops/cuda/experts.h"
 #include "engine/ops/cuda/head.h"
 #include "engine/ops/cuda/hopper/product.h"
 #include "engine/ops/cuda/packing.h"
 #include "engine/ops/cuda/product.h"
 #include "engine/ops/cuda/rowwise.h"
+#include "engine/ops/cuda/sampling.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE {
@@ -100,6 +102,7 @@ class DeviceBackend final : public Backend {
 
   std::string_view profile() const override { return profile_; }
   Numerics numerics() const override { return numerics_; }
+  KvType kv_type() const override { return kv_type_of(numerics_, DeviceKind::cuda); }
   const Workers& workers() const override { return workers_; }
 
   // --- memory -------------------------------------------------------------------------------------
@@ -238,6 +241,8 @@ class DeviceBackend final : public Backend {
                Rows out) const override;
   void head_score(const Matrix& head, ConstRows hidden, const HeadTargets& targets, float* logprob,
                   int32_t* argmax, float* argmax_logprob) const override;
+  void head_sample(const Matrix& head, ConstRows hidden, std::span<const Draw> draws,
+                   Choice* out) const override;
   void head_logits(const Matrix& head, ConstRows hidden, Rows out) const override;
 
  private:
@@ -279,6 +284,13 @@ class DeviceBackend final : public Backend {
     }
     return matrix;
   }
+
+  struct AttentionPlan {
+    bool tensor = false;  // on tensor cores; all else is theirs
+    int across = 1, stages = 1, shared_bytes = 0;
+    bool wide = false, value_is_key = false;
+  };
+  AttentionPlan plan_attention(const Attention& args) const;
 
   // Rows of x in the form that a part multiplies.
   struct Packed {
@@ -328,6 +340,7 @@ class DeviceBackend final : public Backend {
   mutable DeviceArray overflow_, embedded_, operand_, operand_scale_, expert_hidden_, expert_out_;
   mutable DeviceArray expert_, expert_weight_;  // the last route()'s result
   mutable DeviceArray sorted_, entries_, entry_, entry_row_, place_, tiles_, tile_count_;
+  mutable DeviceArray columns_, ranked_, ranked_ids_, choices_;  // sampling
   mutable DeviceArray logits_, head_state_, logprob_, argmax_, argmax_logprob_;
   mutable int64_t routed_ = 0;  // entries
 };

@@ -171,6 +171,33 @@ inline void DeviceBackend::linear_heads(std::span<const std::unique_ptr<Matrix>>
 }
 
 // --- attention --------------------------------------------------------------------------------------
+// Which kernel: a matter of shapes and the device alone.
+inline DeviceBackend::AttentionPlan DeviceBackend::plan_attention(const Attention& args) const {
+  AttentionPlan plan;
+  if (args.kv_type != KvType::bf16 || args.value_dim > 512) return plan;
+  plan.across = args.value_dim <= 128 ? 1 : 2;
+  plan.value_is_key = args.key == args.value && args.key_stride == args.value_stride &&
+                      args.key_head_stride == args.value_head_stride &&
+                      args.value_dim <= args.key_dim;
+  const auto at = [](const void* p) { return static_cast<int64_t>(reinterpret_cast<uintptr_t>(p)); };
+  int64_t bytes = at(args.key) | at(args.value) | at(args.query.data);
+  int64_t elements = args.key_stride | args.key_head_stride | args.value_stride |
+                     args.value_head_stride | args.query.stride | args.key_dim | args.shared_dim |
+                     args.value_dim;
+  if (args.shared_dim > 0) {
+    bytes |= at(args.key_shared);
+    elements |= args.shared_stride;
+  }
+  plan.wide = bytes % 16 == 0 && elements % 8 == 0;
+  const TensorAttentionShape shape = tensor_attention_shape(
+      args.key_dim, args.shared_dim, args.value_dim, plan.value_is_key, plan.across);
+  const int limit = queue_->shared_limit();
+  plan.stages = shape.bytes(2) <= limit ? 2 : 1;
+  plan.shared_bytes = shape.bytes(plan.stages);
+  plan.tensor = plan.shared_bytes <= limit;
+  return plan;
+}
+
 inline void DeviceBackend::attention(const Attention& args) const {
   // Slot lists: those that begin at the same place are the same list.
   struct List {
@@ -194,6 +221,8 @@ inline void DeviceBackend::attention(const Attention& args) const {
   const auto first_head = [&](int64_t g) {  // lowest h with h * kv_heads / heads == g
     return static_cast<int32_t>((g * args.heads + args.kv_heads - 1) / args.kv_heads);
   };
+  const AttentionPlan plan = plan_attention(args);
+  const int32_t most = plan.tensor ? kTensorPairs : kPairs;
   std::vector<AttentionTile> tiles;
   for (const Segment& s : args.segments) {
     const auto list = std::lower_bound(lists.begin(), lists.end(), s.slots,
@@ -201,10 +230,10 @@ inline void DeviceBackend::attention(const Attention& args) const {
     for (int32_t g = 0; g < args.kv_heads; ++g) {
       const int32_t head = first_head(g), group = first_head(g + 1) - head;
       const auto pairs = static_cast<int32_t>(s.count * group);
-      for (int32_t first = 0; first < pairs; first += kPairs) {
+      for (int32_t first = 0; first < pairs; first += most) {
         tiles.push_back({static_cast<int32_t>(s.row), static_cast<int32_t>(s.position),
                          static_cast<int32_t>(list->at), g, head, group, first,
-                         std::min(pairs, first + kPairs)});
+                         std::min(pairs, first + most)});
       }
     }
   }
@@ -232,6 +261,14 @@ inline void DeviceBackend::attention(const Attention& args) const {
   a.slots = queue_->stage(slots.data(), slots.size());
   a.out = args.out.data;
   a.out_stride = args.out.stride;
+  if (plan.tensor) {
+    queue_->launch(plan.across == 1 ? tensor_attention_kernel<1, 16> : tensor_attention_kernel<2, 32>,
+                   blocks(static_cast<int64_t>(tiles.size())),
+                   static_cast<unsigned>(kTensorPairs / 16 * 32 * plan.across),
+                   static_cast<size_t>(plan.shared_bytes),
+                   TensorAttentionArgs{a, plan.stages, plan.wide, plan.value_is_key});
+    return;
+  }
   const int shared = attention_shared_bytes(args.key_dim, args.shared_dim, args.value_dim);
   queue_->launch(args.kv_type == KvType::bf16 ? attention_kernel<true> : attention_kernel<false>,
                  blocks(static_cast<int64_t>(tiles.size())), kAttentionThreads,
@@ -421,6 +458,43 @@ inline void DeviceBackend::head_score(const Matrix& head, ConstRows hidden, cons
   if (argmax != nullptr) download(argmax, argmax_.data(), static_cast<size_t>(rows) * 4);
   if (argmax_logprob != nullptr) {
     download(argmax_logprob, argmax_logprob_.data(), static_cast<size_t>(rows) * 4);
+  }
+}
+
+inline void DeviceBackend::head_sample(const Matrix& head, ConstRows hidden,
+                                       std::span<const Draw> draws, Choice* out) const {
+  constexpr int64_t kRows = 64, kRankedRows = 16;  // at a time: of the product, of the sort
+  require(static_cast<int64_t>(draws.size()) == hidden.rows, "head_sample: shapes");
+  const int64_t n = head.n;
+  SampleArgs a{};
+  a.columns = static_cast<int>(n);
+  Choice* choices = choices_.ensure<Choice>(*queue_, hidden.rows);
+  for (int64_t begin = 0; begin < hidden.rows; begin += kRows) {
+    const int64_t count = std::min(kRows, hidden.rows - begin);
+    float* logits = logits_.ensure<float>(*queue_, count * n);
+    linear(head, {hidden.row(begin), count, hidden.cols, hidden.stride}, nullptr,
+           {logits, count, n, n});
+    for (int64_t first = 0; first < count; first += kRankedRows) {
+      const int64_t rows = std::min(kRankedRows, count - first);
+      const auto own = draws.subspan(static_cast<size_t>(begin + first), static_cast<size_t>(rows));
+      a.logits = logits + first * n;
+      a.draws = queue_->stage(own.data(), own.size());
+      a.out = choices + begin + first;
+      if (std::any_of(own.begin(), own.end(), [](const Draw& d) { return d.top_p < 1; })) {
+        int32_t* columns = columns_.ensure<int32_t>(*queue_, rows * n);
+        float* ranked = ranked_.ensure<float>(*queue_, rows * n);
+        int32_t* ranked_ids = ranked_ids_.ensure<int32_t>(*queue_, rows * n);
+        queue_->launch(column_kernel, dim3(narrow(rows), narrow(layout::divide_up(n, kRowThreads))),
+                       kRowThreads, 0, ColumnArgs{columns, a.columns});
+        queue_->sort_rows_descending(a.logits, ranked, columns, ranked_ids, rows, n);
+        a.ranked = ranked;
+        a.ranked_ids = ranked_ids;
+      }
+      queue_->launch(sample_kernel, blocks(rows), kRowThreads, 0, a);
+    }
+  }
+  if (hidden.rows > 0) {
+    download(out, choices_.data(), static_cast<size_t>(hidden.rows) * sizeof(Choice));
   }
 }
 

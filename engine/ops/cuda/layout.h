@@ -44,6 +44,11 @@ inline constexpr int kChunks = kStep / 8;
 ASSAY_HOST_DEVICE constexpr int swizzled_chunk(int row, int chunk) {
   return row * kChunks + (chunk ^ (row % 8));
 }
+// The same of rows that are several times as wide: `pitch` chunks a row, a multiple of 8. Chunks are
+// swizzled within each 8.
+ASSAY_HOST_DEVICE constexpr int swizzled_chunk(int row, int chunk, int pitch) {
+  return row * pitch + (chunk ^ (row % 8));
+}
 
 // --- fragments of mma.m16n8k16 (PTX manual) ------------------------------------------------------
 // Element i of lane l's accumulator.

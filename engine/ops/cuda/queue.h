@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_segmented_radix_sort.cuh>
 #include <cuda_runtime.h>
 
 #include <cstring>
@@ -66,6 +67,8 @@ class Queue {
     check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "device attributes");
     check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device),
           "device attributes");
+    check(cudaDeviceGetAttribute(&shared_limit_, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+          "device attributes");
     const bool hopper = major == 9 && minor == 0;
     tuned_ = tuned && hopper;
     name_ = "cuda-sm" + std::to_string(major) + std::to_string(minor);
@@ -100,6 +103,8 @@ class Queue {
   std::string name() const { return name_; }
   bool tuned() const { return tuned_; }
   int multiprocessors() const { return multiprocessors_; }
+  // Bytes of shared memory that a block may have.
+  int shared_limit() const { return shared_limit_; }
 
   // Null where there is none left.
   std::byte* allocate(size_t bytes) {
@@ -174,21 +179,22 @@ class Queue {
   // A stable sort of n pairs by the low `bits` bits of non-negative keys.
   void sort_pairs(const int32_t* keys, int32_t* sorted_keys, const int32_t* values,
                   int32_t* sorted_values, int64_t n, int bits) {
-    use();
-    size_t bytes = 0;
-    check(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, sorted_keys, values, sorted_values,
-                                          static_cast<int>(n), 0, bits, stream_),
-          "sorting");
-    if (bytes > sort_bytes_) {
-      if (sort_space_ != nullptr) release(static_cast<std::byte*>(sort_space_));
-      sort_space_ = nullptr;
-      check(cudaMallocAsync(&sort_space_, bytes, stream_), "allocating device memory");
-      sort_bytes_ = bytes;
-    }
-    bytes = sort_bytes_;
-    check(cub::DeviceRadixSort::SortPairs(sort_space_, bytes, keys, sorted_keys, values, sorted_values,
-                                          static_cast<int>(n), 0, bits, stream_),
-          "sorting");
+    sort([&](void* space, size_t& bytes) {
+      return cub::DeviceRadixSort::SortPairs(space, bytes, keys, sorted_keys, values, sorted_values,
+                                             static_cast<int>(n), 0, bits, stream_);
+    });
+  }
+  // Every row of keys [rows][columns], highest first, with its values; equal ones stay in order.
+  void sort_rows_descending(const float* keys, float* sorted_keys, const int32_t* values,
+                            int32_t* sorted_values, int64_t rows, int64_t columns) {
+    std::vector<int32_t> begins;
+    for (int64_t row = 0; row <= rows; ++row) begins.push_back(static_cast<int32_t>(row * columns));
+    const int32_t* offsets = stage(begins.data(), begins.size());
+    sort([&](void* space, size_t& bytes) {
+      return cub::DeviceSegmentedRadixSort::SortPairsDescending(
+          space, bytes, keys, sorted_keys, values, sorted_values, static_cast<int>(rows * columns),
+          static_cast<int>(rows), offsets, offsets + 1, 0, 32, stream_);
+    });
   }
 
   template <class Args>
@@ -224,6 +230,23 @@ class Queue {
     cudaEvent_t done = nullptr;
   };
 
+  // CUB's calls: asked for the bytes of work space first, then with them.
+  template <class Call>
+  void sort(const Call& call) {
+    use();
+    size_t bytes = 0;
+    check(call(nullptr, bytes), "sorting");
+    if (bytes > sort_bytes_) {
+      if (sort_space_ != nullptr) release(static_cast<std::byte*>(sort_space_));
+      sort_space_ = nullptr;
+      sort_bytes_ = 0;
+      check(cudaMallocAsync(&sort_space_, bytes, stream_), "allocating device memory");
+      sort_bytes_ = bytes;
+    }
+    bytes = sort_bytes_;
+    check(call(sort_space_, bytes), "sorting");
+  }
+
   void use() const { check(cudaSetDevice(device_), "choosing the device"); }
 
   // A place of the ring. On entering a segment, what was queued with data of the last but one is
@@ -254,7 +277,7 @@ class Queue {
   const int device_;
   std::string name_;
   bool tuned_ = false;
-  int multiprocessors_ = 0;
+  int multiprocessors_ = 0, shared_limit_ = 0;
   cudaStream_t stream_ = nullptr, computing_ = nullptr, own_ = nullptr;
   std::byte *ring_ = nullptr, *device_ring_ = nullptr;
   size_t at_ = 0;

@@ -12,12 +12,13 @@ namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE {
 inline constexpr int kRowThreads = 256;
 
 // The sum over the block's threads, the same in all of them. `scratch`: kRowThreads / 32 values.
-__device__ inline double block_sum(double x, double* scratch) {
+template <class T>
+__device__ inline T block_sum(T x, T* scratch) {
   for (int mask = 16; mask > 0; mask /= 2) x += __shfl_xor_sync(0xffffffffu, x, mask);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   if (threadIdx.x % 32 == 0) scratch[warp] = x;
   __syncthreads();
-  double sum = 0;
+  T sum = 0;
   for (int w = 0; w < kRowThreads / 32; ++w) sum += scratch[w];
   __syncthreads();
   return sum;

@@ -31,6 +31,7 @@ class Queue {
   std::string name() const { return tuned_ ? "cuda-emulated-tuned" : "cuda-emulated"; }
   bool tuned() const { return tuned_; }
   int multiprocessors() const { return 3; }  // fewer than tiles, and no divisor of their number
+  int shared_limit() const { return (tuned_ ? 227 : 163) << 10; }  // of 9.0, of 8.0
   TensorMap make_map(const void* data, int64_t rows, int64_t padded_k, bool fp8) const {
     const int bytes = fp8 ? 1 : 2;
     return {static_cast<const unsigned char*>(data), rows, padded_k * bytes, bytes};
@@ -62,6 +63,20 @@ class Queue {
     for (int64_t i = 0; i < n; ++i) {
       sorted_keys[i] = keys[order[static_cast<size_t>(i)]];
       sorted_values[i] = values[order[static_cast<size_t>(i)]];
+    }
+  }
+  void sort_rows_descending(const float* keys, float* sorted_keys, const int32_t* values,
+                            int32_t* sorted_values, int64_t rows, int64_t columns) {
+    const Access access(*this);
+    for (int64_t first = 0; first < rows * columns; first += columns) {
+      std::vector<int64_t> order(static_cast<size_t>(columns));
+      std::iota(order.begin(), order.end(), first);
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int64_t a, int64_t b) { return keys[a] > keys[b]; });
+      for (const int64_t from : order) {
+        *sorted_keys++ = keys[from];
+        *sorted_values++ = values[from];
+      }
     }
   }
   template <class Args>

@@ -41,10 +41,18 @@ constexpr size_t kStack = 128 << 10, kSharedAlignment = 1024;
 
 enum class Wait { none, warp, block, finished };
 
+struct Copy {
+  void* to;
+  const void* from;
+  int group;
+};
+
 struct Fibre {
   std::unique_ptr<char[]> memory{new char[kStack]};
   void* stack = nullptr;
   Wait wait = Wait::none;
+  std::vector<Copy> copies;  // under way
+  int groups = 0;            // of copies, committed
 };
 
 struct Warp {
@@ -103,6 +111,7 @@ void start(Fibre& fibre) {
   for (int i = 0; i < 6; ++i) *--words = 0;
   fibre.stack = words;
   fibre.wait = Wait::none;
+  fibre.groups = 0;
 }
 
 [[noreturn]] void stuck(const char* what) {
@@ -130,7 +139,10 @@ void run_block() {
           if (machine.fibres[t]->wait == Wait::none) {
             resume(t);
             ++ran;
-            if (machine.fibres[t]->wait == Wait::finished) --alive;
+            if (machine.fibres[t]->wait == Wait::finished) {
+              --alive;
+              if (!machine.fibres[t]->copies.empty()) stuck("asynchronous copies that nobody waits for");
+            }
           }
           at_warp += machine.fibres[t]->wait == Wait::warp;
         }
@@ -227,13 +239,56 @@ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   }
 }
 
+namespace {
+
+const uint64_t* matrix_rows(const void* row) {
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) stuck("ldmatrix of a row that is not aligned");
+  return exchange(reinterpret_cast<uintptr_t>(row));
+}
+
+}  // namespace
+
 void load_matrices(uint32_t (&r)[4], const void* row) {
   const unsigned lane = threadIdx.x % 32;
-  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) stuck("ldmatrix of a row that is not aligned");
-  const uint64_t* rows = exchange(reinterpret_cast<uintptr_t>(row));
+  const uint64_t* rows = matrix_rows(row);
   for (unsigned m = 0; m < 4; ++m) {
     std::memcpy(&r[m], reinterpret_cast<const char*>(rows[m * 8 + lane / 4]) + lane % 4 * 4, 4);
   }
+}
+
+void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
+  const unsigned lane = threadIdx.x % 32;
+  const uint64_t* rows = matrix_rows(row);
+  for (unsigned m = 0; m < 4; ++m) {
+    uint16_t pair[2];
+    for (unsigned i = 0; i < 2; ++i) {
+      const auto* from = reinterpret_cast<const char*>(rows[m * 8 + lane % 4 * 2 + i]);
+      std::memcpy(&pair[i], from + lane / 4 * 2, 2);
+    }
+    r[m] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;
+  }
+}
+
+void copy_async(void* to, const void* from, bool there) {
+  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0) {
+    stuck("an asynchronous copy that is not aligned");
+  }
+  Fibre& fibre = *machine.fibres[machine.current];
+  std::memset(to, 0xff, 16);
+  fibre.copies.push_back({to, there ? from : nullptr, fibre.groups});
+}
+void commit_copies() { ++machine.fibres[machine.current]->groups; }
+void wait_for_copies(int pending) {
+  Fibre& fibre = *machine.fibres[machine.current];
+  std::erase_if(fibre.copies, [&](const Copy& copy) {
+    if (copy.group >= fibre.groups - pending) return false;
+    if (copy.from != nullptr) {
+      std::memcpy(copy.to, copy.from, 16);
+    } else {
+      std::memset(copy.to, 0, 16);
+    }
+    return true;
+  });
 }
 
 }  // namespace assay::engine::ops::cuda_emulated

@@ -76,6 +76,17 @@ T __shfl_sync(unsigned, T value, int lane) {
 
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void load_matrices(uint32_t (&r)[4], const void* row);
+void load_matrices_transposed(uint32_t (&r)[4], const void* row);
+
+// Asynchronous copies happen when they are waited for; until then their target is NaN. Whoever reads
+// too early, or writes what others still read, gets that.
+void copy_async(void* to, const void* from, bool there);
+void commit_copies();
+void wait_for_copies(int pending);
+template <int kPending>
+void wait_copies() {
+  wait_for_copies(kPending);
+}
 
 inline float __uint_as_float(uint32_t bits) {
   float x;
