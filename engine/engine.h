@@ -110,7 +110,6 @@ struct ScoreRequest {
   // Already answered in an earlier, interrupted call: not computed or reported again, but counted
   // when expert load is attributed, so that the totals equal those of an uninterrupted call.
   bool finished = false;
-  std::string_view where = {};  // what errors call it ("<stdin>:3"); empty: its index
 };
 
 struct ScoreResult {
@@ -139,7 +138,6 @@ struct GenerateRequest {
   // Token healing (heal_prompt): bytes that the generated tokens must begin with. They belong to
   // the prompt: the result's text starts, and stop strings are looked for, behind them.
   std::string required;
-  std::string_view where = {};              // as in ScoreRequest
 };
 
 enum class FinishReason { stop, eos, length };

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "engine/execute/drafter.h"
 #include "engine/execute/expert_load.h"
-#include "engine/execute/request_name.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/sampling.h"
 #include "engine/execute/sequence.h"
@@ -53,7 +52,7 @@ class GenerateRun {
         throw_resource("keys and values of " + std::to_string(prompt + limit) +
                            " tokens exceed the memory budget, which has room for " +
                            std::to_string(limits_.kv_slots),
-                       request_name(request, item.request),
+                       "request " + std::to_string(item.request),
                        "give a larger --memory or a smaller token limit");
       }
       needed += prompt - item.shared + limit;
@@ -444,7 +443,7 @@ class GenerateRun {
     std::erase_if(ids, [&](TokenId id) { return id >= vocabulary; });
     if (ids.empty()) {
       throw_bad_input("no token of the vocabulary continues the prompt's last bytes",
-                      request_name(*sequence.request, sequence.item->request),
+                      "request " + std::to_string(sequence.item->request),
                       "leave token healing out");
     }
     return ids;
@@ -582,10 +581,10 @@ void run_generate(Runner& runner, const Tokenizer* tokenizer,
   check_requests(requests, runner.config());
   for (size_t i = 0; i < requests.size() && !tokenizer; ++i) {
     if (!requests[i].stop.empty()) {
-      throw_bad_input("stop strings need a tokenizer", request_name(requests[i], i));
+      throw_bad_input("stop strings need a tokenizer", "request " + std::to_string(i));
     }
     if (!requests[i].required.empty()) {
-      throw_bad_input("token healing needs a tokenizer", request_name(requests[i], i));
+      throw_bad_input("token healing needs a tokenizer", "request " + std::to_string(i));
     }
   }
   GenerateRun(runner, tokenizer, requests, limits, expert_load, speculate, sink, statistics).run();

@@ -25,7 +25,6 @@ struct Options {
 };
 
 struct Line {
-  std::string where;
   std::string id;  // as JSON
   std::vector<engine::TokenId> prompt;
   engine::GenerateRequest request;
@@ -36,7 +35,6 @@ Line parse_line(const json::Value& in, size_t number, const engine::Engine& engi
   demand_keys(in, {"id", "prompt", "suffix", "max_tokens", "stop", "temperature", "top_p", "seed",
                    "stop_at_eos"});
   Line line;
-  line.where = in.where();
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value prompt = in.at("prompt");
   if (!text && prompt.is_string()) {
@@ -49,6 +47,7 @@ Line parse_line(const json::Value& in, size_t number, const engine::Engine& engi
                                      : read_ids(prompt, engine.capabilities().vocabulary_size);
   }
   if (line.prompt.empty()) prompt.fail("has no tokens", "the tokenizer adds no begin token");
+  demand_context(in, line.prompt.size() + 1, engine.capabilities().context_length);
   engine::GenerateRequest& request = line.request;
   const int64_t max_tokens = in.integer_or("max_tokens", 256);
   if (max_tokens < 1 || max_tokens > kMostTokens) {
@@ -124,7 +123,6 @@ void generate(const Options& options) {
   for (const Line& line : lines) {
     requests.push_back(line.request);
     requests.back().prompt = line.prompt;
-    requests.back().where = line.where;
   }
   Printer printer(lines);
   engine->generate(requests, printer);

@@ -21,7 +21,6 @@ struct Options {
 };
 
 struct Line {
-  std::string where;
   std::string id;  // as JSON
   std::vector<TokenId> context, continuation;
 };
@@ -30,7 +29,6 @@ Line parse_line(const json::Value& in, engine::Engine& engine, bool has_tokenize
                 engine::BoundaryPolicy policy) {
   demand_keys(in, {"id", "context", "continuation"});
   Line line;
-  line.where = in.where();
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value context = in.at("context"), continuation = in.at("continuation");
   const int64_t vocabulary = engine.capabilities().vocabulary_size;
@@ -52,6 +50,10 @@ Line parse_line(const json::Value& in, engine::Engine& engine, bool has_tokenize
   if (line.context.empty() && !line.continuation.empty()) {
     line.context.push_back(line.continuation.front());
     line.continuation.erase(line.continuation.begin());
+  }
+  if (!line.continuation.empty()) {  // the last token is only predicted
+    demand_context(in, line.context.size() + line.continuation.size() - 1,
+                   engine.capabilities().context_length);
   }
   return line;
 }
@@ -114,7 +116,6 @@ void score(const Options& options) {
     engine::ScoreRequest request;
     request.context = lines[k].context;
     request.continuation = lines[k].continuation;
-    request.where = lines[k].where;
     requests.push_back(request);
     scored.push_back(k);
   }
