@@ -172,6 +172,10 @@ struct ThinBf16 {
   }
 };
 
+// Bytes ahead of what is multiplied: the hardware stops at the end of a page, and several streams at once
+// exceed what it follows (one row: 74 - 78 % of read bandwidth without, 88 - 96 % with).
+constexpr int64_t kThinPrefetch = 2048;
+
 // R rows, P panels: 2 * R * P accumulators.
 template <class V, class Source, int R, int P, int RowStride, bool kScaled>
 inline void thin_tile(const ThinProduct& t, int first_panel) {
@@ -197,6 +201,9 @@ inline void thin_tile(const ThinProduct& t, int first_panel) {
       for (int p = 0; p < P; ++p) {
         typename Step::X w[Source::kSteps][2];
         Source::load(weights[p], w);
+        for (int64_t line = 0; line < Source::kBytes * 2 * kPanel<V>; line += 64) {
+          __builtin_prefetch(weights[p] + kThinPrefetch + line, 0, 3);
+        }
         weights[p] += Source::kBytes * 2 * kPanel<V>;
 #pragma GCC unroll 2
         for (int s = 0; s < Source::kSteps; ++s) {
