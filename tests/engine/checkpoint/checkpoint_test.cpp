@@ -264,7 +264,7 @@ TEST_F(Damaged, E8m0Scales) {
   const size_t at = model_.config_json.find("\"scale_fmt\"");
   model_.config_json.erase(at, model_.config_json.find(block) - at);
   overwrite(config(), model_.config_json);
-  expect_error("o_proj.weight_scale_inv: is F8_E8M0, but config.json has no scale_fmt");
+  expect_error("weight_scale_inv: is F8_E8M0, but config.json has no scale_fmt");
 }
 
 TEST_F(Damaged, ConfigAgainstShapes) {
