@@ -27,6 +27,7 @@ class GenerateRun {
               const GenerateLimits& limits, bool expert_load, bool speculate, GenerateSink& sink,
               EngineStatistics& statistics)
       : runner_(runner),
+        ranks_(runner.ranks()),
         tokenizer_(tokenizer),
         requests_(requests),
         limits_(limits),
@@ -34,12 +35,13 @@ class GenerateRun {
         statistics_(statistics),
         load_(runner.config()),
         expert_load_(expert_load && load_.enabled()),
+        drafts_(speculate),
         items_(plan_generation(requests, runner.config(), expert_load_)),
         slots_(limits.kv_slots),
         states_(runner.backend()),
         entry_states_(runner.backend()) {
     if (tokenizer_) eos_ = tokenizer_->eos();
-    if (speculate) drafter_ = std::make_unique<Drafter>(runner);
+    if (drafts_ && ranks_.last()) drafter_ = std::make_unique<Drafter>(runner);
   }
 
   void run() {
@@ -60,28 +62,39 @@ class GenerateRun {
       progress_.requests += 1 + item.identical.size();
       statistics_.tokens_asked += static_cast<uint64_t>(prompt) * (1 + item.identical.size());
     }
-    if (items_.empty()) return;
     progress_.stage = "generate";
     pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed), drafter_ ? 1 : 0);
-    if (drafter_) {
-      states_.ensure(pool_.slots() * runner_.config().hidden);
-      has_entry_.resize(static_cast<size_t>(pool_.slots()));
-    }
+    if (drafts_) has_entry_.resize(static_cast<size_t>(pool_.slots()));
+    if (drafter_) states_.ensure(pool_.slots() * runner_.config().hidden);
     row_of_slot_.resize(static_cast<size_t>(pool_.slots()));
     while (next_ < items_.size() || !active_.empty()) {
-      if (sink_.cancelled()) return;
+      if (ranks_.decide(sink_.cancelled())) return accompany(PassKind::none);
       admit();
-      if (drafter_) try_draft();
+      if (drafts_) try_draft();
       decode();
-      if (seconds_since(committed_) > kCommitSeconds) commit();
+      if (ranks_.decide(seconds_since(committed_) > kCommitSeconds)) commit();
     }
-    commit();
+    if (!items_.empty()) commit();
+    accompany(PassKind::none);
   }
 
  private:
   using Clock = std::chrono::steady_clock;
   static double seconds_since(Clock::time_point t) {
     return std::chrono::duration<double>(Clock::now() - t).count();
+  }
+
+  // Takes part in other ranks' passes until one of kind `wanted` is next, or none.
+  void accompany(PassKind wanted) {
+    for (;;) {
+      const PassKind next = ranks_.next_pass(wanted);
+      if (next == wanted) return;
+      if (next == PassKind::draft) {
+        drafter_->run_idle();
+      } else {
+        runner_.run_idle();
+      }
+    }
   }
 
   // Moves work items to active_ as memory allows, computes their prompts and first tokens.
@@ -252,7 +265,7 @@ class GenerateRun {
     }
     if (compute({positions_, segments_, {}, store_, model::Form::absorbed}, first_counted)) {
       take_choices();
-      if (drafter_) count_accepted();
+      if (drafts_) count_accepted();
       return;
     }
     const int counted = std::max(first_counted, layers_done_);
@@ -261,17 +274,17 @@ class GenerateRun {
     decode(sequences.subspan(half), counted);
   }
 
-  // The pass and what follows every row of rows_, to choices_. False where memory ran out: nothing has
-  // happened then but layers_done_ layers counting their experts.
+  // The pass and what follows every row of rows_, to choices_ (where this rank has results). False where
+  // memory ran out: nothing has happened then but layers_done_ layers counting their experts.
   bool compute(const model::PassInput& input, int first_counted) {
     try {
       const ops::Rows hidden = run(input, first_counted);
-      if (drafter_) keep_states(hidden);
-      choose(hidden);
+      keep_states(hidden);
+      if (ranks_.last()) choose(hidden);
     } catch (const ops::OutOfMemory&) {
       if (input.segments.size() == 1 && input.segments[0].count == 1) throw;
       if (input.form == model::Form::absorbed && input.segments.size() == 1) throw;  // a draft's
-      if (runner_.backend().has_ranks()) throw;
+      if (!ranks_.alone()) throw;
       runner_.trim();
       return false;
     }
@@ -289,12 +302,13 @@ class GenerateRun {
   }
   int32_t take_slot() {
     const int32_t slot = slots_.take();
-    if (drafter_) has_entry_[static_cast<size_t>(slot)] = 0;
+    if (drafts_) has_entry_[static_cast<size_t>(slot)] = 0;
     return slot;
   }
 
   // Drafting: the normed hidden state of every row of the pass, by slot.
   void keep_states(ops::ConstRows hidden) {
+    if (!drafter_) return;
     all_rows_.resize(ids_.size());
     for (size_t i = 0; i < all_rows_.size(); ++i) all_rows_[i] = static_cast<int32_t>(i);
     const ops::Rows normed = runner_.final_norm(hidden, all_rows_);
@@ -343,6 +357,17 @@ class GenerateRun {
       advancing_.push_back(sequence.get());
     }
     if (ids_.empty()) return;
+    guesses_.resize(rows_.size());
+    if (drafter_) make_drafts();
+    for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
+    for (const auto& [sequence, entries] : new_entries_) sequence->entries = entries;
+    if (rows_.empty()) return;
+    ranks_.share(std::as_writable_bytes(std::span(guesses_)));
+    for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses_[i];
+  }
+
+  // Entries of the rows at hand, and guesses_ from rows_.
+  void make_drafts() {
     const ops::Rows before = model::matrix(entry_states_, static_cast<int64_t>(ids_.size()),
                                            runner_.config().hidden);
     entry_slots_.clear();
@@ -353,19 +378,17 @@ class GenerateRun {
       }
     }
     model::gather(runner_.backend(), states(), entry_slots_, before);
+    accompany(PassKind::draft);
     const ops::Rows output = drafter_->run(
         ids_, before, {positions_, segments_, {}, store_, model::Form::absorbed}, pool_);
-    for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
-    for (const auto& [sequence, entries] : new_entries_) sequence->entries = entries;
-    if (rows_.empty()) return;
-    const std::span<const int32_t> guesses = drafter_->guess(output, rows_);
-    for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses[i];
+    if (!rows_.empty()) std::ranges::copy(drafter_->guess(output, rows_), guesses_.begin());
   }
   // A step without drafts where there is no memory for them.
   void try_draft() {
     try {
       draft();
     } catch (const ops::OutOfMemory&) {
+      if (!ranks_.alone()) throw;
       for (const auto& sequence : active_) sequence->draft.reset();
       runner_.trim();
     }
@@ -393,7 +416,8 @@ class GenerateRun {
     accepted_.clear();
     draft_routing_.clear();
     layers_done_ = 0;
-    const bool drafts = drafter_ && input.form == model::Form::absorbed;
+    const bool drafts = drafts_ && input.form == model::Form::absorbed;
+    accompany(PassKind::layers);
     return runner_.run(ids_, input, pool_, [&](int layer, const ops::Routing* routing) {
       layers_done_ = layer + 1;
       if (!expert_load_ || !routing) return;
@@ -405,30 +429,8 @@ class GenerateRun {
   // choices_: what would come next for each sequence of advancing_, from the hidden state in its row of
   // rows_; logits_: the logits where a prompt is to be healed.
   void choose(ops::ConstRows hidden) {
-    choices_.resize(rows_.size());
-    list_rows([&](size_t i) { return advancing_[i]->greedy(); });
-    if (!listed_.empty()) {
-      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
-      no_targets_.assign(listed_.size() + 1, 0);
-      argmax_.resize(listed_.size());
-      argmax_logprobs_.resize(listed_.size());
-      runner_.backend().head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr,
-                                   argmax_.data(), argmax_logprobs_.data());
-      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = {argmax_[k], argmax_logprobs_[k]};
-    }
-    list_rows([&](size_t i) { return !advancing_[i]->greedy(); });
-    if (!listed_.empty()) {
-      draws_.clear();
-      for (const size_t i : listed_) {
-        Random random = advancing_[i]->random;  // moves on when the token is taken
-        if (behind_draft(i)) random.uniform();
-        draws_.push_back(draw_of(*advancing_[i], random));
-      }
-      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
-      drawn_.resize(listed_.size());
-      runner_.backend().head_sample(runner_.head(normed.rows), normed, draws_, drawn_.data());
-      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = drawn_[k];
-    }
+    choices_.assign(rows_.size(), {});
+    choose_by_rows(hidden);
     // Token healing chooses among the logits themselves.
     list_rows([&](size_t i) { return !advancing_[i]->required.empty(); });
     logits_.clear();
@@ -442,8 +444,15 @@ class GenerateRun {
     }
   }
 
-  // Takes choices_, in the order of rows_.
+  // Takes choices_, in the order of rows_. Where this rank has none, those of the one that has.
   void take_choices() {
+    if (rows_.empty()) return;
+    choices_.resize(rows_.size());
+    const std::span<std::byte> choices = std::as_writable_bytes(std::span(choices_));
+    if (!ranks_.last()) {
+      listed_.clear();
+      ranks_.share(choices);
+    }
     size_t healed = 0;  // in listed_
     for (size_t i = 0; i < rows_.size(); ++i) {
       Sequence& sequence = *advancing_[i];
@@ -457,15 +466,41 @@ class GenerateRun {
         ++statistics_.accepted;
         if (expert_load_) count_generated(sequence, static_cast<uint32_t>(rows_[i]), accepted_);
       }
-      ops::Choice choice = choices_[i];
       const ops::Draw draw = sequence.greedy() ? ops::Draw{0} : draw_of(sequence, sequence.random);
       if (listed && !sequence.required.empty()) {
         const size_t vocabulary = logits_.size() / listed_.size();
-        choice = sample_among(std::span(logits_).subspan(place * vocabulary, vocabulary),
-                              healing_tokens(sequence, static_cast<int64_t>(vocabulary)), draw, scratch_);
+        choices_[i] = sample_among(std::span(logits_).subspan(place * vocabulary, vocabulary),
+                                   healing_tokens(sequence, static_cast<int64_t>(vocabulary)), draw, scratch_);
       }
-      take(choice, sequence);
+      take(choices_[i], sequence);
     }
+    if (ranks_.last()) ranks_.share(choices);
+  }
+
+  // What every row of rows_ chooses by itself, to choices_.
+  void choose_by_rows(ops::ConstRows hidden) {
+    list_rows([&](size_t i) { return advancing_[i]->greedy(); });
+    if (!listed_.empty()) {
+      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
+      no_targets_.assign(listed_.size() + 1, 0);
+      argmax_.resize(listed_.size());
+      argmax_logprobs_.resize(listed_.size());
+      runner_.backend().head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr,
+                                   argmax_.data(), argmax_logprobs_.data());
+      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = {argmax_[k], argmax_logprobs_[k]};
+    }
+    list_rows([&](size_t i) { return !advancing_[i]->greedy(); });
+    if (listed_.empty()) return;
+    draws_.clear();
+    for (const size_t i : listed_) {
+      Random random = advancing_[i]->random;  // moves on when the token is taken
+      if (behind_draft(i)) random.uniform();
+      draws_.push_back(draw_of(*advancing_[i], random));
+    }
+    const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
+    drawn_.resize(listed_.size());
+    runner_.backend().head_sample(runner_.head(normed.rows), normed, draws_, drawn_.data());
+    for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = drawn_[k];
   }
 
   // The rows that `which` names, to listed_ (index in rows_) and listed_rows_.
@@ -555,7 +590,7 @@ class GenerateRun {
     const auto index = static_cast<uint32_t>(result.index);
     if (expert_load_) load_.release(index, requests_[index].group);
     ++progress_.requests_done;
-    sink_.on_generate(std::move(result));
+    if (ranks_.last()) sink_.on_generate(std::move(result));
   }
 
   void commit() {
@@ -572,13 +607,14 @@ class GenerateRun {
   };
 
   Runner& runner_;
+  Ranks& ranks_;
   const Tokenizer* tokenizer_;
   std::span<const GenerateRequest> requests_;
   const GenerateLimits limits_;
   GenerateSink& sink_;
   EngineStatistics& statistics_;
   LoadCounter load_;
-  const bool expert_load_;
+  const bool expert_load_, drafts_;
   const std::vector<WorkItem> items_;
   size_t next_ = 0;
   std::vector<TokenId> eos_;
@@ -589,7 +625,7 @@ class GenerateRun {
   std::vector<int32_t> frontier_;  // slots of the last admitted prompt
   std::vector<std::unique_ptr<Sequence>> active_;
 
-  std::unique_ptr<Drafter> drafter_;
+  std::unique_ptr<Drafter> drafter_;  // where this rank has the results
   model::Buffer<float> states_;  // by slot: normed hidden states of the main model
   model::Buffer<float> entry_states_;
   std::vector<uint8_t> has_entry_;  // by slot: the token's MTP entry is in memory
@@ -607,6 +643,7 @@ class GenerateRun {
   std::vector<Sequence*> advancing_;
   std::vector<RowOfSlot> row_of_slot_;
   uint64_t stamp_ = 0;
+  std::vector<int32_t> guesses_;
   std::vector<int32_t> no_targets_, argmax_;
   std::vector<float> argmax_logprobs_;
   std::vector<size_t> listed_;  // by index in rows_

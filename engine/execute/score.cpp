@@ -43,12 +43,16 @@ class ScoreRun {
     for (const PassPlan& pass : schedule_.passes()) kept = std::max(kept, pass.keep);
     model::KvPool pool = runner_.make_pool(kept);
     std::vector<int32_t> ancestors;
-    for (size_t i = 0; runner_.backend().any_rank(i < schedule_.passes().size()); ++i) {
-      if (i >= schedule_.passes().size()) {
+    Ranks& ranks = runner_.ranks();
+    bool cancelled = false;
+    for (size_t i = 0;; ++i) {
+      cancelled = cancelled || ranks.decide(sink_.cancelled());
+      const bool mine = i < schedule_.passes().size() && !cancelled;
+      if (ranks.next_pass(mine ? PassKind::layers : PassKind::none) == PassKind::none) return;
+      if (!mine) {
         runner_.run_idle();
         continue;
       }
-      if (sink_.cancelled()) return;
       const PassPlan& pass = schedule_.passes()[i];
       build_pass(schedule_.forest(), schedule_.paths(), pass, rows_);
       ancestors.resize(pass.kept);
@@ -65,7 +69,7 @@ class ScoreRun {
                                                  static_cast<uint64_t>(layers);
             if (layer + 1 < layers && seconds_since(reported_) > 0.5) report_progress();
           });
-      read_head(hidden, work.targets);
+      if (ranks.last()) read_head(hidden, work.targets);
       statistics_.tokens_computed += pass.rows;
       for (const uint32_t request : work.completed) complete(request);
       if (expert_load_) load_.report(sink_);
@@ -138,6 +142,10 @@ class ScoreRun {
   }
 
   void complete(uint32_t index) {
+    if (expert_load_) load_.release(index, requests_[index].group);
+    ++progress_.requests_done;
+    requests_[index].finished = true;
+    if (!runner_.ranks().last()) return;
     std::unique_ptr<Pending> pending = std::move(pending_[index]);
     ScoreResult result;
     result.index = index;
@@ -148,9 +156,6 @@ class ScoreRun {
       result.logprob += static_cast<double>(result.token_logprobs[k]);
       result.greedy = result.greedy && result.token_greedy[k] != 0;
     }
-    if (expert_load_) load_.release(index, requests_[index].group);
-    ++progress_.requests_done;
-    requests_[index].finished = true;
     sink_.on_score(std::move(result));
   }
 
@@ -178,15 +183,17 @@ void run_score(Runner& runner, std::span<const ScoreRequest> requests, const Pla
   std::vector<ScoreRequest> left(requests.begin(), requests.end());
   PlanLimits now = limits;
   EngineProgress progress;
-  for (bool first = true;; first = false) {
+  for (const ScoreRequest& request : requests) {
+    if (!request.finished) statistics.tokens_asked += request.context.size() + request.continuation.size();
+  }
+  for (;;) {
     ScoreSchedule schedule(left, now, expert_load);
-    if (first) statistics.tokens_asked += schedule.summary().tokens_asked;
     try {
       ScoreRun(runner, left, schedule, expert_load, sink, statistics, progress).run();
       return;
     } catch (const ops::OutOfMemory&) {
       // What has been reported stands; the rest goes on in passes half as large, with equal bits.
-      if (now.pass_tokens <= 1 || runner.backend().has_ranks()) throw;
+      if (now.pass_tokens <= 1 || !runner.ranks().alone()) throw;
       now.pass_tokens /= 2;
     }
     runner.trim();

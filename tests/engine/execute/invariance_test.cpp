@@ -16,8 +16,8 @@
 #include "engine/execute/runner.h"
 #include "engine/execute/score.h"
 #include "engine/ops/ops.h"
-#include "tests/engine/execute/collector.h"
 #include "tests/engine/execute/random_material.h"
+#include "tests/engine/execute/sinks.h"
 #include "tests/engine/random_models.h"
 #include "tests/support/paths.h"
 
@@ -25,7 +25,6 @@ namespace assay::engine {
 namespace {
 
 using test::expect_same;
-using test::LoadTotals;
 using test::Scores;
 using test::Texts;
 

@@ -9,7 +9,7 @@
 #include "engine/execute/generate.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/score.h"
-#include "tests/engine/execute/collector.h"
+#include "tests/engine/execute/sinks.h"
 #include "tests/engine/execute/random_material.h"
 #include "tests/engine/random_models.h"
 

@@ -1,4 +1,4 @@
-// Sinks that keep what a call reports, and the comparison of two calls' results.
+// Sinks that keep everything, and what "the same bits" means for results.
 #pragma once
 
 #include <gtest/gtest.h>
