@@ -37,6 +37,9 @@ class NativeEngine final : public Engine {
         preparer_(memory_.streamed ? open_backend(options_, checkpoint_, preparing_, true)
                                    : nullptr),
         runner_(checkpoint_, *backend_, preparer_.get(), memory_.residency) {
+    if (options.prepare_ahead && !memory_.streamed && options.device.kind == DeviceKind::cpu) {
+      runner_.prepare_ahead();
+    }
     if (options.require_tokenizer) tokenizer_ = Tokenizer::load(options.model);
     capabilities_ = capabilities_of(checkpoint_.config(), backend_->numerics());
     capabilities_.profile = backend_->profile();
@@ -134,6 +137,7 @@ std::unique_ptr<Engine> open_engine(const EngineOptions& options) {
 std::unique_ptr<Engine> open_random_engine(const ModelShape& shape, const EngineOptions& options) {
   EngineOptions ids_only = options;
   ids_only.require_tokenizer = false;
+  ids_only.prepare_ahead = false;
   return make_native_engine(ids_only, Checkpoint::random(config_of(shape)));
 }
 

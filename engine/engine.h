@@ -87,6 +87,9 @@ struct EngineOptions {
   bool expert_load = true;             // collect expert-load statistics
   bool speculate_mtp = false;          // draft with the MTP layer in generation (same text, same bits)
   bool require_tokenizer = true;       // false: token ids only, tokenizer() may not be called
+  // Weights that stay in memory are prepared beside what the caller does between opening and its first
+  // call (CPU). False: where that would disturb, as when measuring.
+  bool prepare_ahead = true;
 };
 
 struct Capabilities {
@@ -266,16 +269,19 @@ struct CheckpointInfo {
   std::string tokenizer;               // one line: type, entries, added tokens, BOS policy
   std::optional<int64_t> training_step, training_tokens;
   std::string config_digest;           // SHA-256 of config.json
-  // SHA-256 over all tensors by name: name, dtype, shape, and their bytes - whole where the files
-  // are at most 1 GiB together (values are then scanned for NaN and infinities too), else the 4 KiB
-  // in the middle of each tensor.
+  // SHA-256 over all tensors by name: name, dtype, shape, and the SHA-256 of their bytes - whole where
+  // the files are at most 1 GiB together, else the 4 KiB in the middle of each tensor.
   std::string weights_digest;
   std::string tokenizer_digest;        // SHA-256 of tokenizer.json
 };
 // Lists what is wrong in `problems` instead of throwing; throws bad_input only where the directory
 // itself cannot be read. For a file, a config.json under any name, the configuration alone is
 // inspected: nothing else is missed, and what it announces (MTP) is reported as if it were there.
+// Values of weights of at most 1 GiB together are scanned for NaN and infinities.
 CheckpointInfo inspect_checkpoint(const std::filesystem::path& model);
+// The same without what opening an engine does anyway: no value is scanned and no tokenizer looked at
+// (its fields stay empty).
+CheckpointInfo identify_checkpoint(const std::filesystem::path& model);
 // Throws bad_input where there is no such directory, before anything in it is looked at.
 void require_checkpoint_directory(const std::filesystem::path& model);
 

@@ -69,6 +69,7 @@ Speed calibrate(const ModelConfig& full, const EngineOptions& options) {
   small.expert_load = false;
   small.require_tokenizer = false;
   small.speculate_mtp = false;
+  small.prepare_ahead = false;
   const auto engine = make_native_engine(small, Checkpoint::random(config));
 
   Random random(1);

@@ -1,6 +1,5 @@
 #include "sandbox/control_group.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,32 +12,17 @@
 #include <map>
 #include <sstream>
 #include <thread>
+#include <vector>
 
-#include "sandbox/descriptor.h"
-#include "sandbox/purge.h"
+#include "sandbox/kernel_file.h"
 
 namespace assay::sandbox {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool write_text(const fs::path& path, std::string_view text) {
-  Descriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  return file && write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-}
 bool write_number(const fs::path& path, int64_t value) {
-  return write_text(path, std::to_string(value));
-}
-
-// Kernel files: small, and their size is not known before reading.
-std::string read_text(const fs::path& path) {
-  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  char buffer[4096];
-  for (ssize_t n; file && (n = read(file.get(), buffer, sizeof buffer)) > 0;) {
-    text.append(buffer, static_cast<size_t>(n));
-  }
-  return text;
+  return write_kernel_file(path, std::to_string(value));
 }
 
 std::optional<int64_t> number_in(std::string_view text, std::string_view key = {}) {
@@ -55,10 +39,10 @@ std::optional<int64_t> number_in(std::string_view text, std::string_view key = {
   return value;
 }
 
-void remove_group(const fs::path& path) {
+void remove_group(const ControlGroupSystem& system, const fs::path& path) {
   if (path.empty()) return;
   // Killed processes leave a group a moment after they are reaped.
-  for (int i = 0; i < 400 && rmdir(path.c_str()) != 0 && errno == EBUSY; ++i) {
+  for (int i = 0; i < 400 && !system.remove(path) && errno == EBUSY; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
@@ -69,9 +53,9 @@ struct Hierarchy {
 };
 
 // Controller name ("" for version 2) -> where this process stands in that hierarchy.
-std::map<std::string, Hierarchy> hierarchies() {
+std::map<std::string, Hierarchy> hierarchies(const ControlGroupSystem& system) {
   std::map<std::string, std::string> own;  // controller -> path
-  std::istringstream groups(read_text("/proc/self/cgroup"));
+  std::istringstream groups(read_kernel_file(system.own_groups));
   for (std::string line; std::getline(groups, line);) {
     const size_t a = line.find(':'), b = line.find(':', a + 1);
     if (a == std::string::npos || b == std::string::npos) continue;
@@ -81,7 +65,7 @@ std::map<std::string, Hierarchy> hierarchies() {
     for (std::string name; std::getline(names, name, ',');) own[name] = path;
   }
   std::map<std::string, Hierarchy> found;
-  std::istringstream mounts(read_text("/proc/self/mountinfo"));
+  std::istringstream mounts(read_kernel_file(system.mounts));
   for (std::string line; std::getline(mounts, line);) {
     const size_t dash = line.find(" - ");
     if (dash == std::string::npos) continue;
@@ -108,15 +92,19 @@ std::map<std::string, Hierarchy> hierarchies() {
 }
 
 // A run that was killed leaves empty groups "assay-PID-N"; their process is gone.
-void remove_stale(const fs::path& parent) {
+void remove_stale(const ControlGroupSystem& system, const fs::path& parent) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(parent, error)) {
     const std::string name = entry.path().filename();
     if (name.rfind("assay-", 0) != 0) continue;
     const auto pid = number_in(std::string_view(name).substr(6));
     if (!pid || kill(static_cast<pid_t>(*pid), 0) == 0 || errno != ESRCH) continue;
-    remove_directories_in(entry.path());
-    rmdir(entry.path().c_str());
+    std::vector<fs::path> slots;
+    for (const auto& inner : fs::directory_iterator(entry.path(), error)) {
+      if (inner.is_directory(error)) slots.push_back(inner.path());
+    }
+    for (const fs::path& slot : slots) system.remove(slot);
+    system.remove(entry.path());
   }
 }
 
@@ -137,14 +125,18 @@ bool has_words(const std::string& text, std::initializer_list<std::string_view> 
 
 }  // namespace
 
-std::unique_ptr<ControlGroups> ControlGroups::find(std::string& reason) {
-  const auto all = hierarchies();
-  const std::string name = unique_name();
+std::unique_ptr<ControlGroups> ControlGroups::find(std::string& reason, ControlGroupSystem given) {
+  if (!given.make) given.make = [](const fs::path& path) { return mkdir(path.c_str(), 0755) == 0; };
+  if (!given.remove) given.remove = [](const fs::path& path) { return rmdir(path.c_str()) == 0; };
   std::unique_ptr<ControlGroups> groups(new ControlGroups);
+  groups->system_ = std::make_shared<const ControlGroupSystem>(std::move(given));
+  const ControlGroupSystem& system = *groups->system_;
+  const auto all = hierarchies(system);
+  const std::string name = unique_name();
   const auto make_in = [&](const fs::path& parent) -> fs::path {
-    remove_stale(parent);
+    remove_stale(system, parent);
     const fs::path path = parent / name;
-    return mkdir(path.c_str(), 0755) == 0 ? path : fs::path();
+    return system.make(path) ? path : fs::path();
   };
   // Version 1 where its memory controller is mounted; a controller is in one version only.
   const auto memory = all.find("memory"), pids = all.find("pids"), cpu = all.find("cpuacct");
@@ -158,7 +150,7 @@ std::unique_ptr<ControlGroups> ControlGroups::find(std::string& reason) {
       reason += std::strerror(errno);
       return nullptr;
     }
-    write_text(groups->memory_ / "memory.use_hierarchy", "1");
+    write_kernel_file(groups->memory_ / "memory.use_hierarchy", "1");
     if (cpu != all.end()) groups->cpu_ = make_in(cpu->second.own);
   } else if (const auto unified = all.find(""); unified != all.end()) {
     groups->version_ = 2;
@@ -166,17 +158,17 @@ std::unique_ptr<ControlGroups> ControlGroups::find(std::string& reason) {
     // is the root): so beside us rather than below us, as far up as it takes.
     for (fs::path parent = unified->second.own;; parent = parent.parent_path()) {
       const bool offers =
-          has_words(read_text(parent / "cgroup.subtree_control"), {"memory", "pids"}) ||
-          write_text(parent / "cgroup.subtree_control", "+memory +pids");
+          has_words(read_kernel_file(parent / "cgroup.subtree_control"), {"memory", "pids"}) ||
+          write_kernel_file(parent / "cgroup.subtree_control", "+memory +pids");
       if (offers) {
         const fs::path made = make_in(parent);
-        if (!made.empty() && write_text(made / "cgroup.subtree_control", "+memory +pids")) {
+        if (!made.empty() && write_kernel_file(made / "cgroup.subtree_control", "+memory +pids")) {
           groups->memory_ = groups->pids_ = made;
-          write_text(made / "cgroup.subtree_control", "+cpu");
+          write_kernel_file(made / "cgroup.subtree_control", "+cpu");
           groups->cpu_ = made;  // cpu.stat counts time without the controller
           break;
         }
-        if (!made.empty()) rmdir(made.c_str());
+        if (!made.empty()) system.remove(made);
       }
       if (parent == unified->second.root || parent == parent.parent_path()) break;
     }
@@ -198,9 +190,9 @@ std::unique_ptr<ControlGroups> ControlGroups::find(std::string& reason) {
 }
 
 ControlGroups::~ControlGroups() {
-  remove_group(memory_);
-  if (pids_ != memory_) remove_group(pids_);
-  if (cpu_ != memory_) remove_group(cpu_);
+  remove_group(*system_, memory_);
+  if (pids_ != memory_) remove_group(*system_, pids_);
+  if (cpu_ != memory_) remove_group(*system_, cpu_);
 }
 
 std::vector<fs::path> ControlGroups::paths() const {
@@ -213,10 +205,11 @@ std::vector<fs::path> ControlGroups::paths() const {
 
 std::unique_ptr<ControlGroup> ControlGroups::make(const std::string& name) const {
   std::unique_ptr<ControlGroup> group(new ControlGroup);
+  group->system_ = system_;
   group->version_ = version_;
   const auto make_in = [&](const fs::path& parent, fs::path& path) {
     if (parent.empty()) return true;
-    if (mkdir((parent / name).c_str(), 0755) != 0) return false;
+    if (!system_->make(parent / name)) return false;
     path = parent / name;
     return true;
   };
@@ -230,10 +223,10 @@ std::unique_ptr<ControlGroup> ControlGroups::make(const std::string& name) const
 }
 
 ControlGroup::~ControlGroup() {
-  remove_group(memory_);
+  remove_group(*system_, memory_);
   if (version_ == 1) {
-    remove_group(pids_);
-    remove_group(cpu_);
+    remove_group(*system_, pids_);
+    remove_group(*system_, cpu_);
   }
 }
 
@@ -261,7 +254,7 @@ bool ControlGroup::set_limits(int64_t memory_bytes, int64_t processes) {
       if (!ok) return false;
     } else {
       if (!write_number(memory_ / "memory.max", memory_bytes)) return false;
-      write_text(memory_ / "memory.swap.max", "0");  // absent without swap
+      write_kernel_file(memory_ / "memory.swap.max", "0");  // absent without swap
     }
     memory_limit_ = memory_bytes;
   }
@@ -274,11 +267,11 @@ bool ControlGroup::set_limits(int64_t memory_bytes, int64_t processes) {
 
 std::optional<int64_t> ControlGroup::memory_usage() const {
   return number_in(
-      read_text(memory_ / (version_ == 1 ? "memory.usage_in_bytes" : "memory.current")));
+      read_kernel_file(memory_ / (version_ == 1 ? "memory.usage_in_bytes" : "memory.current")));
 }
 
 int64_t ControlGroup::oom_kills() const {
-  return number_in(read_text(memory_ / (version_ == 1 ? "memory.oom_control" : "memory.events")),
+  return number_in(read_kernel_file(memory_ / (version_ == 1 ? "memory.oom_control" : "memory.events")),
                    "oom_kill ")
       .value_or(0);
 }
@@ -286,28 +279,28 @@ int64_t ControlGroup::oom_kills() const {
 std::optional<double> ControlGroup::cpu_seconds() const {
   if (cpu_.empty()) return std::nullopt;
   if (version_ == 1) {
-    const auto nanoseconds = number_in(read_text(cpu_ / "cpuacct.usage"));
+    const auto nanoseconds = number_in(read_kernel_file(cpu_ / "cpuacct.usage"));
     if (!nanoseconds) return std::nullopt;
     return static_cast<double>(*nanoseconds) * 1e-9;
   }
-  const auto microseconds = number_in(read_text(cpu_ / "cpu.stat"), "usage_usec ");
+  const auto microseconds = number_in(read_kernel_file(cpu_ / "cpu.stat"), "usage_usec ");
   if (!microseconds) return std::nullopt;
   return static_cast<double>(*microseconds) * 1e-6;
 }
 
 void ControlGroup::reset_peak() {
-  if (version_ == 1) write_text(memory_ / "memory.max_usage_in_bytes", "0");
+  if (version_ == 1) write_kernel_file(memory_ / "memory.max_usage_in_bytes", "0");
 }
 
 std::optional<int64_t> ControlGroup::peak_bytes() const {
   // In version 2 memory.peak is the peak of all programs so far: no use.
   if (version_ != 1) return std::nullopt;
-  return number_in(read_text(memory_ / "memory.max_usage_in_bytes"));
+  return number_in(read_kernel_file(memory_ / "memory.max_usage_in_bytes"));
 }
 
 bool ControlGroup::empty() const {
-  return read_text(memory_ / "cgroup.procs").empty() &&
-         (version_ == 2 || read_text(pids_ / "cgroup.procs").empty());
+  return read_kernel_file(memory_ / "cgroup.procs").empty() &&
+         (version_ == 2 || read_kernel_file(pids_ / "cgroup.procs").empty());
 }
 
 }  // namespace assay::sandbox

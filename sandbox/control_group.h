@@ -5,12 +5,21 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace assay::sandbox {
+
+// Where the kernel shows the groups and how their directories come and go; tests have their own.
+struct ControlGroupSystem {
+  std::filesystem::path own_groups = "/proc/self/cgroup";
+  std::filesystem::path mounts = "/proc/self/mountinfo";
+  std::function<bool(const std::filesystem::path&)> make;    // null: mkdir
+  std::function<bool(const std::filesystem::path&)> remove;  // null: rmdir; false with EBUSY: later
+};
 
 // One group: a directory in each hierarchy in use. Removed with its last process by the destructor.
 // Not thread-safe.
@@ -33,6 +42,7 @@ class ControlGroup {
  private:
   friend class ControlGroups;
   ControlGroup() = default;
+  std::shared_ptr<const ControlGroupSystem> system_;
   int version_ = 0;
   std::filesystem::path memory_, pids_, cpu_;  // the same directory in version 2
   int64_t memory_limit_ = -1, process_limit_ = -1;
@@ -42,7 +52,7 @@ class ControlGroup {
 class ControlGroups {
  public:
   // Tries by doing; nullptr if memory and process limits cannot be had, with why in `reason`.
-  static std::unique_ptr<ControlGroups> find(std::string& reason);
+  static std::unique_ptr<ControlGroups> find(std::string& reason, ControlGroupSystem system = {});
   ~ControlGroups();
 
   int version() const { return version_; }
@@ -53,6 +63,7 @@ class ControlGroups {
 
  private:
   ControlGroups() = default;
+  std::shared_ptr<const ControlGroupSystem> system_;
   int version_ = 0;
   std::filesystem::path memory_, pids_, cpu_;  // our own directories
 };

@@ -1,6 +1,5 @@
 #include "sandbox/execution.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,11 +14,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "base/utf8.h"
 #include "sandbox/guard/guard.h"
+#include "sandbox/process_usage.h"
 #include "sandbox/purge.h"
 
 namespace assay::sandbox {
@@ -144,7 +142,6 @@ class Execution {
   void send_job(Side& side);
   void begin(Side& side);
   void watch();
-  void read_schedule();
   bool all_ready() const { return candidate_.ready && (!has_checker_ || checker_.ready); }
   double wall_limit() const;
   bool done() const;
@@ -407,38 +404,6 @@ void Execution::on_input() {
   if (input_sent_ == job_.input->size()) input_.reset();
 }
 
-void Execution::read_schedule() {
-  std::ifstream file("/proc/" + std::to_string(candidate_.process) + "/schedstat");
-  double running = 0, waiting = 0;
-  if (file >> running >> waiting)
-    seen_.starved_seconds = std::max(seen_.starved_seconds, waiting * 1e-9);
-}
-
-// What /proc says of a process; zeros if it is gone.
-struct ProcessUsage {
-  double cpu_seconds = 0;
-  int64_t threads = 0, resident_bytes = 0;
-};
-
-ProcessUsage process_usage(pid_t process) {
-  ProcessUsage usage;
-  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-  std::string line;
-  if (process <= 0 || !std::getline(file, line)) return usage;
-  // Fields after the command name, which may contain anything but ends at the last ')'.
-  std::istringstream fields(line.substr(line.rfind(')') + 1));
-  std::string skip;
-  int64_t user = 0, system = 0, resident_pages = 0;
-  for (int i = 3; i <= 13; ++i) fields >> skip;
-  fields >> user >> system;
-  for (int i = 16; i <= 19; ++i) fields >> skip;
-  fields >> usage.threads >> skip >> skip >> skip >> resident_pages;
-  usage.cpu_seconds =
-      static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-  usage.resident_bytes = resident_pages * sysconf(_SC_PAGESIZE);
-  return usage;
-}
-
 // Looks at what no descriptor reports: processor time, the checker's memory (which the program's
 // answers may fill), and without a control group the program's memory, threads and files.
 void Execution::watch() {
@@ -455,12 +420,13 @@ void Execution::watch() {
     if (candidate.threads > limits_.processes) return stop(Stop::processes);
   }
   if (checker.resident_bytes > memory) return stop(Stop::memory);
-  read_schedule();
+  seen_.starved_seconds = std::max(seen_.starved_seconds, starved_seconds(candidate_.process));
   if (std::max(cpu, checker.cpu_seconds) > limits_.cpu_seconds) return stop(Stop::cpu_limit);
   if (all_ready() && wall > wall_limit()) return stop(Stop::wall_limit);
   if (!slot_.candidate.directory.empty()) {
     Usage usage = directory_usage(slot_.candidate.directory, limits_.files);
-    usage.bytes += deleted_bytes(candidate_.process);
+    usage.bytes +=
+        unnamed_bytes(candidate_.process, slot_.candidate.directory, limits_.file_bytes);
     if (usage.bytes > limits_.files_bytes || usage.entries > limits_.files) {
       return stop(Stop::files);
     }

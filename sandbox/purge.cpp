@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -48,7 +47,8 @@ bool is_directory(int parent, const std::string& name) {
 
 namespace {
 
-constexpr int kMaxDepth = 100;
+// Of descriptors of the supervisor, too: many workers may look through such a tree at once.
+constexpr int kMaxDepth = 32;
 
 // By descriptors, not by paths: a program can make paths that are too long to open. Directories
 // inside directories are opened while their parents are, so depth costs descriptors.
@@ -60,8 +60,8 @@ void add_usage(const Descriptor& directory, int depth, int64_t max_entries, Usag
     usage.bytes += info.st_blocks * 512;
     if (!S_ISDIR(info.st_mode)) continue;
     const Descriptor inner = open_directory(directory.get(), name);
-    // What cannot be looked into (and is still there) may hold anything.
-    const bool hidden = !inner && errno == EACCES;
+    // What cannot be looked into (and is still a directory there) may hold anything.
+    const bool hidden = !inner && errno != ENOENT && errno != ENOTDIR && errno != ELOOP;
     if (hidden || depth == kMaxDepth) {
       usage.entries = max_entries + 1;
       return;
@@ -77,19 +77,6 @@ Usage directory_usage(const std::filesystem::path& directory, int64_t max_entrie
   const Descriptor top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (top) add_usage(top, 0, max_entries, usage);
   return usage;
-}
-
-int64_t deleted_bytes(pid_t process) {
-  const std::string path = "/proc/" + std::to_string(process) + "/fd";
-  const Descriptor all(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  int64_t bytes = 0;
-  std::set<ino_t> seen;
-  for (const std::string& name : all ? names_in(all.get()) : std::vector<std::string>()) {
-    struct stat info;
-    if (fstatat(all.get(), name.c_str(), &info, 0) != 0 || info.st_nlink != 0) continue;
-    if (S_ISREG(info.st_mode) && seen.insert(info.st_ino).second) bytes += info.st_blocks * 512;
-  }
-  return bytes;
 }
 
 bool purge_directory(const std::filesystem::path& directory) {

@@ -1,8 +1,6 @@
 // Directories that a hostile program wrote into: how much is there, and emptying them.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <filesystem>
 
@@ -13,12 +11,9 @@ struct Usage {
   int64_t entries = 0;
 };
 
-// Counts allocated bytes and entries; stops beyond `max_entries` entries. Trees deeper than 100 and
+// Counts allocated bytes and entries; stops beyond `max_entries` entries. Trees deeper than 32 and
 // directories that cannot be looked into count as having too many. Safe while the program lives.
 Usage directory_usage(const std::filesystem::path& directory, int64_t max_entries);
-
-// Allocated bytes of the files that `process` has open but no directory names any more.
-int64_t deleted_bytes(pid_t process);
 
 // Removes everything below `directory`, however deep, whatever its modes, following no link. False
 // if something is left.

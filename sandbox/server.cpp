@@ -21,7 +21,6 @@
 #include "sandbox/guard/guard.h"
 #include "sandbox/purge.h"
 #include "sandbox/spawn.h"
-#include "sandbox/syscall_filter.h"
 
 namespace assay::sandbox {
 namespace {
@@ -102,7 +101,7 @@ Environment make_environment(Level level, const std::string& python) {
   environment.level = level;
   std::error_code error;
   environment.python = python;
-  environment.filter = syscall_filter(level);
+  environment.filters = syscall_filters(level);
   std::set<std::string> paths = {"/usr",
                                  "/bin",
                                  "/sbin",
@@ -280,7 +279,8 @@ void Server::start() {
   const uint32_t flags = namespaces ? kGuardNamespaces : kGuardOwnSignals;
   send_message(control_.get(),
                pack_fields({namespaces ? "/assay/guard.so" : "/proc/self/fd/4",
-                            std::to_string(flags), environment_.filter, readable, kWarmModules}));
+                            std::to_string(flags), environment_.filters.server,
+                            environment_.filters.program, readable, kWarmModules}));
   const Message hello = expect('H');
   const auto fields = unpack_fields(std::string_view(hello.bytes).substr(1), 2);
   if (!fields) throw_resource("the fork server did not introduce itself", environment_.python);

@@ -13,6 +13,7 @@
 
 #include "sandbox/descriptor.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/syscall_filter.h"
 
 namespace assay::sandbox {
 
@@ -23,7 +24,7 @@ struct Environment {
   Level level = Level::c;
   std::string python;
   std::vector<std::string> paths;   // what programs may read: libraries, the interpreter
-  std::string filter;               // syscall_filter()
+  SyscallFilters filters;
   unsigned first_user = 0;          // user id of the candidates, +1 of the checkers; 0: our own
   std::filesystem::path directory;  // level c: below it each slot has its directory
 };

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "sandbox/descriptor.h"
@@ -23,157 +24,35 @@ namespace {
 
 // Namespaces and mounts (old and new interface); other processes; keys, programs for the kernel,
 // asynchronous rings, faults and counters; System V and POSIX queues; identities; the machine; who
-// uses the host's files (by watching or locking them).
-constexpr std::string_view kRefused[] = {"unshare",
-                                         "setns",
-                                         "mount",
-                                         "umount",
-                                         "umount2",
-                                         "pivot_root",
-                                         "chroot",
-                                         "fsopen",
-                                         "fsconfig",
-                                         "fsmount",
-                                         "fspick",
-                                         "open_tree",
-                                         "open_tree_attr",
-                                         "move_mount",
-                                         "mount_setattr",
-                                         "statmount",
-                                         "listmount",
-                                         "listns",
-                                         "ptrace",
-                                         "process_vm_readv",
-                                         "process_vm_writev",
-                                         "process_madvise",
-                                         "process_mrelease",
-                                         "kcmp",
-                                         "pidfd_open",
-                                         "pidfd_getfd",
-                                         "pidfd_send_signal",
-                                         "add_key",
-                                         "request_key",
-                                         "keyctl",
-                                         "bpf",
-                                         "io_uring_setup",
-                                         "io_uring_enter",
-                                         "io_uring_register",
-                                         "io_setup",
-                                         "io_submit",
-                                         "io_cancel",
-                                         "io_destroy",
-                                         "io_getevents",
-                                         "io_pgetevents",
-                                         "userfaultfd",
-                                         "perf_event_open",
-                                         "seccomp",
-                                         "landlock_create_ruleset",
-                                         "landlock_add_rule",
-                                         "landlock_restrict_self",
-                                         "shmget",
-                                         "shmat",
-                                         "shmctl",
-                                         "shmdt",
-                                         "msgget",
-                                         "msgsnd",
-                                         "msgrcv",
-                                         "msgctl",
-                                         "semget",
-                                         "semop",
-                                         "semctl",
-                                         "semtimedop",
-                                         "mq_open",
-                                         "mq_unlink",
-                                         "mq_timedsend",
-                                         "mq_timedreceive",
-                                         "mq_notify",
-                                         "mq_getsetattr",
-                                         "setuid",
-                                         "setgid",
-                                         "setreuid",
-                                         "setregid",
-                                         "setresuid",
-                                         "setresgid",
-                                         "setgroups",
-                                         "setfsuid",
-                                         "setfsgid",
-                                         "capset",
-                                         "personality",
-                                         "socket",
-                                         "bind",
-                                         "connect",
-                                         "listen",
-                                         "accept",
-                                         "accept4",
-                                         "memfd_secret",
-                                         "vmsplice",
-                                         "init_module",
-                                         "finit_module",
-                                         "delete_module",
-                                         "kexec_load",
-                                         "kexec_file_load",
-                                         "reboot",
-                                         "swapon",
-                                         "swapoff",
-                                         "acct",
-                                         "settimeofday",
-                                         "stime",
-                                         "clock_settime",
-                                         "clock_adjtime",
-                                         "clock_settime64",
-                                         "clock_adjtime64",
-                                         "adjtimex",
-                                         "sethostname",
-                                         "setdomainname",
-                                         "iopl",
-                                         "ioperm",
-                                         "modify_ldt",
-                                         "quotactl",
-                                         "quotactl_fd",
-                                         "nfsservctl",
-                                         "syslog",
-                                         "lookup_dcookie",
-                                         "vhangup",
-                                         "open_by_handle_at",
-                                         "name_to_handle_at",
-                                         "fanotify_init",
-                                         "fanotify_mark",
-                                         "inotify_init",
-                                         "inotify_init1",
-                                         "inotify_add_watch",
-                                         "_sysctl",
-                                         "uselib",
-                                         "sysfs",
-                                         "ustat",
-                                         "setpriority",
-                                         "ioprio_set",
-                                         "sched_setaffinity",
-                                         "sched_setscheduler",
-                                         "sched_setparam",
-                                         "sched_setattr",
-                                         "migrate_pages",
-                                         "move_pages",
-                                         "mbind",
-                                         "set_mempolicy",
-                                         "set_mempolicy_home_node",
-                                         "setxattr",
-                                         "lsetxattr",
-                                         "fsetxattr",
-                                         "setxattrat",
-                                         "removexattr",
-                                         "lremovexattr",
-                                         "fremovexattr",
-                                         "removexattrat",
-                                         "mlock",
-                                         "mlock2",
-                                         "mlockall",
-                                         "rtas",
-                                         "s390_runtime_instr",
-                                         "lsm_set_self_attr",
-                                         "file_setattr"};
+// uses the host's files (by watching them).
+constexpr std::string_view kRefused[] = {
+    "umount", "umount2", "pivot_root", "chroot", "fsopen", "fsconfig", "fsmount", "fspick",
+    "open_tree", "open_tree_attr", "move_mount", "mount_setattr", "statmount", "listmount",
+    "listns", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise",
+    "process_mrelease", "kcmp", "pidfd_getfd", "pidfd_send_signal", "add_key", "request_key",
+    "keyctl", "bpf", "io_uring_setup", "io_uring_enter", "io_uring_register", "io_setup",
+    "io_submit", "io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "userfaultfd",
+    "perf_event_open", "seccomp", "shmget", "shmat", "shmctl", "shmdt", "msgget", "msgsnd",
+    "msgrcv", "msgctl", "semget", "semop", "semctl", "semtimedop", "mq_open", "mq_unlink",
+    "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr", "setuid", "setgid",
+    "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid",
+    "personality", "socket", "bind", "connect", "listen", "accept", "accept4", "memfd_secret",
+    "vmsplice", "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load",
+    "reboot", "swapon", "swapoff", "acct", "settimeofday", "stime", "clock_settime",
+    "clock_adjtime", "clock_settime64", "clock_adjtime64", "adjtimex", "sethostname",
+    "setdomainname", "iopl", "ioperm", "modify_ldt", "quotactl", "quotactl_fd", "nfsservctl",
+    "syslog", "lookup_dcookie", "vhangup", "open_by_handle_at", "name_to_handle_at",
+    "fanotify_init", "fanotify_mark", "inotify_init", "inotify_init1", "inotify_add_watch",
+    "_sysctl", "uselib", "sysfs", "ustat", "setpriority", "ioprio_set", "sched_setaffinity",
+    "sched_setscheduler", "sched_setparam", "sched_setattr", "migrate_pages", "move_pages",
+    "mbind", "set_mempolicy", "set_mempolicy_home_node", "setxattr", "lsetxattr", "fsetxattr",
+    "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat", "mlock",
+    "mlock2", "mlockall", "rtas", "s390_runtime_instr", "lsm_set_self_attr", "file_setattr"};
 
-// Without a pid namespace or a control group one process is one kill, and memory is address space.
-constexpr std::string_view kRefusedBelowA[] = {"fork", "vfork", "memfd_create"};
+// Of the same kinds, but the servers and the guard need them.
+constexpr std::string_view kRefusedToPrograms[] = {
+    "unshare", "setns", "mount", "pidfd_open", "landlock_create_ruleset", "landlock_add_rule",
+    "landlock_restrict_self", "capset"};
 
 // Landlock says nothing about these, so that they would reach the user's own files.
 constexpr std::string_view kRefusedAtC[] = {
@@ -200,16 +79,12 @@ class Filter {
     if (number < 0) return;
     require(seccomp_rule_add(context_, SCMP_ACT_ERRNO(static_cast<uint32_t>(error)), number, 0));
   }
-  void refuse_if(std::string_view name, scmp_arg_cmp comparison, int error = EPERM) {
+  // Refused if all `comparisons` hold.
+  void refuse_if(std::string_view name, std::vector<scmp_arg_cmp> comparisons, int error = EPERM) {
     const int number = resolve(name);
     if (number < 0) return;
-    require(seccomp_rule_add(context_, SCMP_ACT_ERRNO(static_cast<uint32_t>(error)), number, 1,
-                             comparison));
-  }
-  void refuse_if_both(std::string_view name, scmp_arg_cmp one, scmp_arg_cmp other) {
-    const int number = resolve(name);
-    if (number < 0) return;
-    require(seccomp_rule_add(context_, SCMP_ACT_ERRNO(EPERM), number, 2, one, other));
+    require(seccomp_rule_add_array(context_, SCMP_ACT_ERRNO(static_cast<uint32_t>(error)), number,
+                                   static_cast<unsigned>(comparisons.size()), comparisons.data()));
   }
 
   std::string program() const {
@@ -256,56 +131,86 @@ scmp_arg_cmp equals(unsigned argument, uint64_t value) {
   return {argument, SCMP_CMP_MASKED_EQ, kLow32, value};
 }
 
-}  // namespace
-
-std::string syscall_filter(Level level) {
+// What no process of the sandbox does once its interpreter is warm.
+std::string server_filter(Level level) {
   Filter filter;
   for (std::string_view name : kRefused) filter.refuse(name);
   filter.refuse("clone3", ENOSYS);  // its flags cannot be seen; the C library falls back to clone
   for (const uint64_t flag : {CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID,
                               CLONE_NEWNET, CLONE_NEWCGROUP}) {
-    filter.refuse_if("clone", {0, SCMP_CMP_MASKED_EQ, flag, flag});
+    filter.refuse_if("clone", {{0, SCMP_CMP_MASKED_EQ, flag, flag}});
   }
   // Pairs of connected streams (asyncio needs them); a datagram socket could name its peer.
-  filter.refuse_if("socketpair", {0, SCMP_CMP_NE, AF_UNIX, 0});
+  filter.refuse_if("socketpair", {{0, SCMP_CMP_NE, AF_UNIX, 0}});
   for (const uint64_t type : {SOCK_DGRAM, SOCK_RAW, SOCK_RDM, SOCK_SEQPACKET}) {
-    filter.refuse_if("socketpair", {1, SCMP_CMP_MASKED_EQ, 0xF, type});
+    filter.refuse_if("socketpair", {{1, SCMP_CMP_MASKED_EQ, 0xF, type}});
   }
-  // Only one's own limits; signals by way of file ownership; terminals; own filter and parent link.
-  filter.refuse_if("prlimit64", {0, SCMP_CMP_NE, 0, 0});
-  // The guard's limit means "no core dumps at all", which a lower one would not.
-  filter.refuse_if("setrlimit", equals(0, RLIMIT_CORE));
-  filter.refuse_if_both("prlimit64", equals(1, RLIMIT_CORE), {2, SCMP_CMP_NE, 0, 0});
+  // Signals by way of file ownership; who uses a file.
   for (const uint64_t command :
        {F_SETOWN, 15 /* F_SETOWN_EX */, 10 /* F_SETSIG */, 1024 /* F_SETLEASE */, 1026 /* F_NOTIFY */}) {
-    filter.refuse_if("fcntl", equals(1, command));
+    filter.refuse_if("fcntl", {equals(1, command)});
   }
-  for (const uint64_t request : {0x5412 /* TIOCSTI */, 0x541C /* TIOCLINUX */,
-                                 0x8901 /* FIOSETOWN */, 0x8902 /* SIOCSPGRP */}) {
-    filter.refuse_if("ioctl", equals(1, request));
+  // Locks would reach whoever locks the same file outside, and let programs meet that run at the same
+  // time. They succeed without effect: nobody else has these files.
+  filter.refuse("flock", 0);
+  for (const uint64_t command : {F_GETLK, F_SETLK, F_SETLKW, 36 /* F_OFD_GETLK */,
+                                 37 /* F_OFD_SETLK */, 38 /* F_OFD_SETLKW */}) {
+    filter.refuse_if("fcntl", {equals(1, command)}, 0);
   }
+  // Terminals; the machine's network interfaces, which any socket shows, and a socket's owner.
+  for (const uint64_t request : {0x5412 /* TIOCSTI */, 0x541C /* TIOCLINUX */}) {
+    filter.refuse_if("ioctl", {equals(1, request)});
+  }
+  filter.refuse_if("ioctl", {{1, SCMP_CMP_MASKED_EQ, 0xFF00, 0x8900 /* SIOC... */}});
   for (const uint64_t option :
-       {PR_SET_SECCOMP, PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, 62 /* PR_SCHED_CORE */}) {
-    filter.refuse_if("prctl", equals(0, option));
+       {PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, 62 /* PR_SCHED_CORE */}) {
+    filter.refuse_if("prctl", {equals(0, option)});
   }
   // Handles on the process at the other end of a socket, which is the supervisor.
-  filter.refuse_if_both("getsockopt", equals(1, SOL_SOCKET), equals(2, 77 /* SO_PEERPIDFD */));
-  filter.refuse_if_both("setsockopt", equals(1, SOL_SOCKET), equals(2, 76 /* SO_PASSPIDFD */));
+  filter.refuse_if("getsockopt", {equals(1, SOL_SOCKET), equals(2, 77 /* SO_PEERPIDFD */)});
+  filter.refuse_if("setsockopt", {equals(1, SOL_SOCKET), equals(2, 76 /* SO_PASSPIDFD */)});
   // The machine's huge pages are no control group's; its disks are flushed for nobody here.
-  filter.refuse_if("mmap", {3, SCMP_CMP_MASKED_EQ, MAP_HUGETLB, MAP_HUGETLB}, ENOMEM);
-  filter.refuse_if("memfd_create", {1, SCMP_CMP_MASKED_EQ, 4 /* MFD_HUGETLB */, 4}, ENOMEM);
+  filter.refuse_if("mmap", {{3, SCMP_CMP_MASKED_EQ, MAP_HUGETLB, MAP_HUGETLB}}, ENOMEM);
+  filter.refuse_if("memfd_create", {{1, SCMP_CMP_MASKED_EQ, 4 /* MFD_HUGETLB */, 4}}, ENOMEM);
   filter.refuse("sync", 0);
   filter.refuse("syncfs", 0);
-  // Locks would reach whoever locks the same file outside, and programs that run at the same time.
-  filter.refuse("flock", 0);
-  if (level != Level::a) {
-    for (std::string_view name : kRefusedBelowA) filter.refuse(name);
-    filter.refuse_if("clone", {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0});
-  }
+  if (level != Level::a) filter.refuse("memfd_create");
   if (level == Level::c) {
     for (std::string_view name : kRefusedAtC) filter.refuse(name);
   }
   return refuse_newer_calls() + filter.program();
 }
+
+// What a child's set-up still does itself.
+std::string program_filter(Level level) {
+  Filter filter;
+  for (std::string_view name : kRefusedToPrograms) filter.refuse(name);
+  filter.refuse_if("prctl", {equals(0, PR_SET_SECCOMP)});
+  // Only one's own limits. The guard's of core dumps means "none at all", which a lower one would not.
+  // A lower one of processor time would have the kernel kill the program as if from outside; setting it
+  // has no effect.
+  filter.refuse_if("prlimit64", {{0, SCMP_CMP_NE, 0, 0}});
+  filter.refuse_if("setrlimit", {equals(0, RLIMIT_CORE)});
+  filter.refuse_if("prlimit64", {equals(1, RLIMIT_CORE), {2, SCMP_CMP_NE, 0, 0}});
+  filter.refuse_if("setrlimit", {equals(0, RLIMIT_CPU)}, 0);
+  filter.refuse_if("prlimit64", {{0, SCMP_CMP_EQ, 0, 0}, equals(1, RLIMIT_CPU), {2, SCMP_CMP_NE, 0, 0}}, 0);
+  if (level != Level::a) {
+    // Without a pid namespace or a control group one process is one kill, and memory is address space.
+    for (std::string_view name : {"fork", "vfork"}) filter.refuse(name);
+    filter.refuse_if("clone", {{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0}});
+  }
+  if (level == Level::c) {
+    // Nobody counts the files that the program holds but in its one table of descriptors: not in tables
+    // of single threads, nor in messages under way; and that table must be readable.
+    filter.refuse_if("clone", {{0, SCMP_CMP_MASKED_EQ, CLONE_FILES, 0}});
+    for (std::string_view name : {"sendmsg", "sendmmsg"}) filter.refuse(name);
+    filter.refuse_if("prctl", {equals(0, PR_SET_DUMPABLE)});
+  }
+  return filter.program();
+}
+
+}  // namespace
+
+SyscallFilters syscall_filters(Level level) { return {server_filter(level), program_filter(level)}; }
 
 }  // namespace assay::sandbox

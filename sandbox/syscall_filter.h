@@ -1,4 +1,4 @@
-// The seccomp program that every candidate and checker runs under, built once with libseccomp.
+// The seccomp programs that every candidate and checker runs under, built once with libseccomp.
 #pragma once
 
 #include <string>
@@ -7,9 +7,18 @@
 
 namespace assay::sandbox {
 
-// An array of sock_filter as bytes, for PR_SET_SECCOMP. Below level a forks are refused; at level c
+// Arrays of sock_filter as bytes, for PR_SET_SECCOMP. Below level a forks are refused; at level c
 // so is everything that names another process or changes the mode or owner of a file.
+//
+// Two, because a filter costs when it is put in place (the kernel translates it and tries it on every
+// number): the servers take on the long one once and their children inherit it; the short one refuses
+// what the servers and the guard still need, and every child takes it on before its program.
+struct SyscallFilters {
+  std::string server;
+  std::string program;
+};
+
 // Throws Error(resource) if this architecture is unknown to libseccomp.
-std::string syscall_filter(Level level);
+SyscallFilters syscall_filters(Level level);
 
 }  // namespace assay::sandbox

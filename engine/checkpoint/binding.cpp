@@ -120,6 +120,9 @@ class Binder {
       problem("its shape is " + shape_text(found->entry->shape) + ", but 128x128 blocks of " +
                   shape_text({slot.shape[0], slot.shape[1]}) + " need " + shape_text(expected),
               shards_.where(*found));
+    else if (dtype == "F8_E8M0" && !config_.ue8m0_scales)
+      problem("is F8_E8M0, but config.json has no scale_fmt", shards_.where(*found),
+              "quantization_config.scale_fmt \"ue8m0\" says that activations are scaled so, too");
     else if (dtype == "F32")
       view.scale = reinterpret_cast<const float*>(aligned(*found, sizeof(float)));
     else

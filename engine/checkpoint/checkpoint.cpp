@@ -160,16 +160,37 @@ std::vector<TensorView> tensors_of(std::span<const MlpWeights> experts) {
   return out;
 }
 
-void Checkpoint::check_values(const TensorView& tensor, int64_t first_row) const {
+template <class Check>
+void Checkpoint::once(const TensorView& tensor, const Check& check) const {
   if (state_->random) return;  // finite by construction
   const std::pair<const std::byte*, size_t> key{tensor.data, tensor.bytes()};
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->checked.contains(key)) return;
   }
-  check_finite(tensor, state_->config.ue8m0_scales, shard_path(tensor.shard).string(), first_row);
+  check(shard_path(tensor.shard).string());
   const std::lock_guard lock(state_->mutex);
   state_->checked.insert(key);
+}
+
+void Checkpoint::check_values(const TensorView& tensor, const Workers* workers) const {
+  once(tensor, [&](const std::string& file) {
+    check_finite(tensor, state_->config.ue8m0_scales, file, 0, workers);
+  });
+}
+
+void Checkpoint::check_table(const TensorView& table, const Workers& workers) const {
+  constexpr int64_t kRows = 16384;
+  if (table.scale) return check_values(table, &workers);  // slices would cut scale blocks
+  once(table, [&](const std::string& file) {
+    for (int64_t row = 0; row < table.rows(); row += kRows) {
+      TensorView slice = table;
+      slice.shape[0] = std::min(kRows, table.rows() - row);
+      slice.data += row * table.cols() * dtype_bytes(table.dtype);
+      check_finite(slice, state_->config.ue8m0_scales, file, row, &workers);
+      release_pages(slice);
+    }
+  });
 }
 
 }  // namespace assay::engine

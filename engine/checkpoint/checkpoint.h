@@ -104,7 +104,10 @@ class Checkpoint {
 
   // check_finite on one tensor of this checkpoint, with the right file name. Once a tensor: what was
   // found good is not read again.
-  void check_values(const TensorView& tensor, int64_t first_row = 0) const;
+  void check_values(const TensorView& tensor, const Workers* workers = nullptr) const;
+  // The same for a large table that is not read whole afterwards: a slice of rows at a time leaves the
+  // process's memory before the next is read.
+  void check_table(const TensorView& table, const Workers& workers) const;
   // The tensors will be read soon: the system is asked to fetch their pages from disk.
   void will_need(std::span<const TensorView> tensors) const;
   // The tensor will not be read soon: its pages of the mapped file leave this process's memory (not
@@ -113,6 +116,9 @@ class Checkpoint {
 
  private:
   struct State;
+  // Calls `check` unless the tensor is known to be finite.
+  template <class Check>
+  void once(const TensorView& tensor, const Check& check) const;
   explicit Checkpoint(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -1,6 +1,7 @@
 // inspect_checkpoint: what lies in a directory, with every problem listed instead of the first
 // thrown. Weights are read whole up to kWholeBytes, sampled above.
 #include <algorithm>
+#include <array>
 #include <future>
 #include <map>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/workers.h"
 #include "engine/checkpoint/binding.h"
 #include "engine/checkpoint/shards.h"
 #include "engine/engine.h"
@@ -25,14 +27,15 @@ constexpr size_t kMaxProblems = 50;  // a listing for people
 
 class Inspection {
  public:
-  explicit Inspection(const fs::path& directory) : directory_(directory) {}
+  Inspection(const fs::path& directory, bool identity_alone)
+      : directory_(directory), identity_alone_(identity_alone) {}
 
   CheckpointInfo run() {
     const fs::path clean = fs::weakly_canonical(directory_);
     info_.name = clean.filename().string();
     read_config(directory_ / "config.json");
     read_weights();
-    read_tokenizer();
+    if (!identity_alone_) read_tokenizer();
     info_.supported = config_.has_value() && !weights_broken_;
     if (info_.problems.size() > kMaxProblems) {
       const size_t more = info_.problems.size() - kMaxProblems;
@@ -107,8 +110,7 @@ class Inspection {
       dtypes[tensor.entry->dtype] += tensor.entry->bytes;
     info_.dtypes.assign(dtypes.begin(), dtypes.end());
     if (problems.empty()) {
-      // The digest, which one core computes slower than memory delivers, beside the other checks.
-      auto digest = std::async(std::launch::async, [&] { return digest_of(shards); });
+      auto digest = std::async(std::launch::async, [&] { return digest_of(shards, workers_); });
       if (config_) bind(shards, problems);
       info_.weights_digest = digest.get();
     }
@@ -122,6 +124,7 @@ class Inspection {
     if (config_->mtp_layers > 0 && !binding.weights.mtp) info_.mtp_parameters = 0;
     info_.default_numerics = numerics_of_weights(binding.tensors);
     for (std::string& note : binding.notes) info_.notes.push_back(std::move(note));
+    if (identity_alone_) return;
     if (shards.bytes() > kWholeBytes) {
       info_.notes.push_back("weights above 1 GiB: values are checked when a layer is loaded");
       return;
@@ -129,29 +132,41 @@ class Inspection {
     for (const TensorView& tensor : binding.tensors) {
       try {
         check_finite(tensor, config_->ue8m0_scales,
-                     shards.files()[static_cast<size_t>(tensor.shard)].path().string());
+                     shards.files()[static_cast<size_t>(tensor.shard)].path().string(), 0, &workers_);
       } catch (const Error& error) {
         problems.push_back(error);
       }
     }
   }
 
-  // Over every tensor in the files, by name, scales included.
-  static std::string digest_of(const ShardSet& shards) {
+  // Over every tensor in the files, by name, scales included. Of digests of the tensors, because one core
+  // hashes slower than memory delivers.
+  static std::string digest_of(const ShardSet& shards, const Workers& workers) {
     const bool whole = shards.bytes() <= kWholeBytes;
     if (!whole)
       for (const SafetensorsFile& file : shards.files()) file.expect_random_access();
-    Sha256 sha;
-    sha.update_field(whole ? "assay weights, whole" : "assay weights, sampled");
-    for (const auto& [name, tensor] : shards.tensors()) {
-      sha.update_field(name).update_field(tensor.entry->dtype);
-      sha.update_field(shape_text(tensor.entry->shape));
+    std::vector<const ShardedTensor*> tensors;
+    for (const auto& [name, tensor] : shards.tensors()) tensors.push_back(&tensor);
+    std::vector<std::array<uint8_t, 32>> digests(tensors.size());
+    workers.for_each(static_cast<int64_t>(tensors.size()), [&](int64_t i) {
+      const ShardedTensor& tensor = *tensors[static_cast<size_t>(i)];
       uint64_t begin = 0, n = tensor.entry->bytes;
       if (!whole && n > kSampleBytes) {
         begin = (n - kSampleBytes) / 2;
         n = kSampleBytes;
       }
-      sha.update_field({reinterpret_cast<const char*>(shards.data(tensor)) + begin, n});
+      Sha256 sha;
+      sha.update({reinterpret_cast<const char*>(shards.data(tensor)) + begin, n});
+      digests[static_cast<size_t>(i)] = sha.finish();
+    });
+    Sha256 sha;
+    sha.update_field(whole ? "assay weights, whole, by tensor" : "assay weights, sampled, by tensor");
+    size_t i = 0;
+    for (const auto& [name, tensor] : shards.tensors()) {
+      sha.update_field(name).update_field(tensor.entry->dtype);
+      sha.update_field(shape_text(tensor.entry->shape));
+      const std::array<uint8_t, 32>& digest = digests[i++];
+      sha.update_field({reinterpret_cast<const char*>(digest.data()), digest.size()});
     }
     return sha.finish_hex();
   }
@@ -178,6 +193,8 @@ class Inspection {
   }
 
   const fs::path directory_;
+  const bool identity_alone_;
+  const Workers workers_;
   CheckpointInfo info_;
   std::optional<ModelConfig> config_;
   bool weights_broken_ = false;
@@ -185,14 +202,21 @@ class Inspection {
 
 }  // namespace
 
-CheckpointInfo inspect_checkpoint(const std::filesystem::path& model) {
+namespace {
+
+CheckpointInfo look_at(const fs::path& model, bool identity_alone) {
   std::error_code error;
-  if (fs::is_regular_file(model, error)) return Inspection(model).run_config();
+  if (fs::is_regular_file(model, error)) return Inspection(model, identity_alone).run_config();
   const fs::directory_iterator readable(model, error);
   if (error)
     throw_bad_input("cannot be read as a directory: " + error.message(), model.string(),
                     "a checkpoint is a directory with config.json and *.safetensors");
-  return Inspection(model).run();
+  return Inspection(model, identity_alone).run();
 }
+
+}  // namespace
+
+CheckpointInfo inspect_checkpoint(const fs::path& model) { return look_at(model, false); }
+CheckpointInfo identify_checkpoint(const fs::path& model) { return look_at(model, true); }
 
 }  // namespace assay::engine

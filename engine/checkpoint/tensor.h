@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/workers.h"
+
 namespace assay::engine {
 
 enum class DType : uint8_t { f32, bf16, f16, f8_e4m3 };
@@ -66,8 +68,8 @@ DequantizedSlice dequantize_slice(const TensorView& tensor, int64_t first_row, i
 // Throws bad_input naming tensor and position of the first element that is NaN or infinite, e4m3
 // NaN bytes included, or of the first scale that is NaN, infinite, zero or negative; ue8m0: that is
 // not a power of two. Reads the whole tensor. `where` names the file; `first_row` is the row that a
-// view of a part of a tensor begins with.
+// view of a part of a tensor begins with. With `workers` the tensor is read by all of them.
 void check_finite(const TensorView& tensor, bool ue8m0_scales, std::string_view where,
-                  int64_t first_row = 0);
+                  int64_t first_row = 0, const Workers* workers = nullptr);
 
 }  // namespace assay::engine

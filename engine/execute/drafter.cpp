@@ -25,15 +25,15 @@ Drafter::Drafter(Runner& runner)
   hnorm_ = model::load_vector(checkpoint, weights_.hnorm, backend);
   norm_ = model::load_vector(checkpoint, weights_.norm, backend);
   embedding_ = weights_.embedding ? weights_.embedding : checkpoint.weights().embedding;
-  checkpoint.check_values(embedding_);
-  checkpoint.check_values(weights_.eh_proj);
+  checkpoint.check_table(embedding_, backend.workers());
+  checkpoint.check_values(weights_.eh_proj, &backend.workers());
   projection_ = backend.prepare({&weights_.eh_proj, 1}, ops::Stacking::rows, ops::Role::linear);
   checkpoint.release_pages(weights_.eh_proj);
   layer_ = model::prepare_layer(checkpoint, weights_.layer, backend, true);
   layer_->routed = model::prepare_experts(checkpoint, weights_.layer, backend);
   // Released checkpoints repeat the main head here.
   if (weights_.head && !same_bytes(weights_.head, checkpoint.weights().head)) {
-    checkpoint.check_values(weights_.head);
+    checkpoint.check_values(weights_.head, &backend.workers());
     own_head_ = backend.prepare({&weights_.head, 1}, ops::Stacking::rows, ops::Role::head);
     checkpoint.release_pages(weights_.head);
   }

@@ -39,9 +39,43 @@ void LayerStore::drop_current() {
   }
 }
 
+void LayerStore::complete(int index, bool absorbed, bool wait) {
+  Slot& slot = slots_[static_cast<size_t>(index)];
+  {
+    std::unique_lock lock(mutex_);
+    if (wait) changed_.wait(lock, [&] { return !slot.claimed; });
+    if (slot.complete || slot.claimed) return;
+    slot.claimed = true;
+  }
+  const auto leave = [&](bool complete) {
+    const std::lock_guard lock(mutex_);
+    slot.claimed = false;
+    slot.complete = complete;
+    changed_.notify_all();
+  };
+  try {
+    Missing missing = prepare(index, absorbed, backend_);
+    slot.layer = std::move(missing.layer);
+    slot.layer->routed = std::move(missing.experts);
+  } catch (...) {
+    leave(false);
+    throw;
+  }
+  leave(true);
+}
+
+void LayerStore::prepare_ahead(const std::atomic<bool>& stop) {
+  try {
+    for (int index = 0; index < layers() && !stop; ++index) complete(index, false, false);
+  } catch (...) {  // acquire() will say it
+  }
+}
+
 const model::PreparedLayer& LayerStore::acquire(int index, bool absorbed) {
   Slot& slot = slots_[static_cast<size_t>(index)];
-  if (!slot.complete && current_ != index) {
+  if (preparer_ == nullptr) {
+    complete(index, absorbed, true);
+  } else if (!slot.complete && current_ != index) {
     drop_current();  // before another one is waited for: never three at a time
     Missing missing;
     if (next_index_ == index) {
@@ -56,11 +90,11 @@ const model::PreparedLayer& LayerStore::acquire(int index, bool absorbed) {
     if (missing.layer) slot.layer = std::move(missing.layer);
     slot.layer->routed = std::move(missing.experts);
     const size_t streamed = slot.layer->routed.bytes + (keeps_layers_ ? 0 : slot.layer->bytes);
-    slot.complete = !preparer_ || streamed <= resident_left_;
+    slot.complete = streamed <= resident_left_;
     if (!slot.complete) {
       resident_left_ = 0;  // leading layers only
       current_ = index;
-    } else if (preparer_) {
+    } else {
       resident_left_ -= streamed;
     }
   }

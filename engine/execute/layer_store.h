@@ -5,11 +5,16 @@
 // buffers), and dropped after use. Streamed are the routed experts alone where the rest of every
 // layer fits the budget, else whole layers; leading layers stay resident as far as the budget goes.
 // Bits are the same.
+//
+// One thread acquires; prepare_ahead may run beside it on another where nothing is streamed.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "engine/checkpoint/checkpoint.h"
@@ -37,11 +42,15 @@ class LayerStore {
   // Layer `index`, valid until the next call. `absorbed`: with the weights of MLA's absorbed form.
   // Layers are expected in ascending order, over and over; any order works.
   const model::PreparedLayer& acquire(int index, bool absorbed);
+  // Prepares layer after layer until all are there, `stop` is set or one fails: acquire() then meets the
+  // same failure and throws it. Only without a preparer, and where the backend prepares beside its ops.
+  void prepare_ahead(const std::atomic<bool>& stop);
 
  private:
   struct Slot {
     std::unique_ptr<model::PreparedLayer> layer;  // resident, perhaps without its experts
     bool complete = false;                        // nothing to be streamed
+    bool claimed = false;                         // a thread is preparing it (nothing is streamed)
   };
   // What a layer lacks.
   struct Missing {
@@ -49,6 +58,8 @@ class LayerStore {
     model::PreparedExperts experts;
   };
   Missing prepare(int index, bool absorbed, const ops::Backend& backend) const;
+  // Makes a resident slot complete unless it is or, where `wait` is false, another thread is at it.
+  void complete(int index, bool absorbed, bool wait);
   void drop_current();
   void start_next(int after, bool absorbed);
 
@@ -58,6 +69,8 @@ class LayerStore {
   const bool keeps_layers_;
   size_t resident_left_;
   std::vector<Slot> slots_;
+  std::mutex mutex_;                // complete and claimed of slots, where nothing is streamed
+  std::condition_variable changed_;
   int current_ = -1;  // the layer in use whose streamed part is to be dropped
   int next_index_ = -1;
   std::future<Missing> next_;

@@ -124,8 +124,9 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
                    config.source, "give a larger --memory");
   }
   const double free = budget - least;
-  // Of what is left, half at most is for the rows of a pass and a quarter for kept KV (generation:
-  // the KV of all sequences); an eighth covers what is not counted: tokens, results, the program.
+  // Of what is left, half at most is for the rows of a pass (five eighths where weights are streamed: more
+  // rows make fewer passes, resident weights only shorter ones) and a quarter for kept KV (generation: the
+  // KV of all sequences); an eighth covers what is not counted: tokens, results, the program.
   int64_t most = kPassTokens;
   if (plan.streamed) {
     const double streamed = plan.residency.all_but_experts ? sizes.experts : sizes.layers;
@@ -134,10 +135,11 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
         kPassTokens, kMostStreamedTokens);
   }
   if (options.pass_tokens > 0) most = options.pass_tokens;
+  const double rows_share = free * (plan.streamed ? 5.0 / 8 : 1.0 / 2);
   int64_t low = 1, high = most;  // the largest pass that fits
   while (low < high) {
     const int64_t middle = low + (high - low + 1) / 2;
-    const bool fits = middle <= kSmallestPass || static_cast<double>(pass_bytes(middle)) <= free / 2;
+    const bool fits = middle <= kSmallestPass || static_cast<double>(pass_bytes(middle)) <= rows_share;
     (fits ? low : high) = fits ? middle : middle - 1;
   }
   plan.pass_tokens = low;

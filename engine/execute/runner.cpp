@@ -15,26 +15,26 @@ Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend,
       expanded_rates_(work_rates(checkpoint.config(), model::Form::expanded)),
       absorbed_rates_(work_rates(checkpoint.config(), model::Form::absorbed)) {}
 
-// A slice at a time leaves the process's memory before the next is read.
-void Runner::check_by_rows(const TensorView& table) const {
-  constexpr int64_t kRows = 4096;
-  for (int64_t row = 0; row < table.rows(); row += kRows) {
-    if (table.scale) return checkpoint_.check_values(table);  // slices would cut scale blocks
-    TensorView slice = table;
-    slice.shape[0] = std::min(kRows, table.rows() - row);
-    slice.data += row * table.cols() * dtype_bytes(table.dtype);
-    checkpoint_.check_values(slice, row);
-    checkpoint_.release_pages(slice);
-  }
+Runner::~Runner() {
+  stop_ahead_ = true;
+  if (ahead_.valid()) ahead_.wait();
+}
+
+void Runner::prepare_ahead() {
+  ahead_ = std::async(std::launch::async, [this] {
+    layers_.prepare_ahead(stop_ahead_);
+    if (stop_ahead_) return;
+    try {
+      prepare_head();
+    } catch (...) {  // head() will say it
+    }
+  });
 }
 
 ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass,
                       model::KvPool& pool, const LayerHook& hook) {
   const TensorView& table = checkpoint_.weights().embedding;
-  if (!embedding_checked_) {
-    check_by_rows(table);
-    embedding_checked_ = true;
-  }
+  checkpoint_.check_table(table, backend_.workers());
   const ops::Rows x = model::matrix(hidden_, static_cast<int64_t>(ids.size()), config().hidden);
   backend_.embed(table, ids, x);
   if (layers_.streams()) checkpoint_.release_pages(table);
@@ -94,14 +94,17 @@ ops::Rows Runner::final_norm(ops::ConstRows hidden, std::span<const int32_t> row
   return out;
 }
 
+void Runner::prepare_head() {
+  const std::lock_guard lock(head_mutex_);
+  if (head_) return;
+  const TensorView& tensor = checkpoint_.weights().head;
+  checkpoint_.check_values(tensor, &backend_.workers());
+  head_ = backend_.prepare({&tensor, 1}, ops::Stacking::rows, ops::head_role(backend_.numerics()));
+  if (!config().tied_head) checkpoint_.release_pages(tensor);
+}
+
 const ops::Matrix& Runner::head(int64_t rows) {
-  if (!head_) {
-    const TensorView& tensor = checkpoint_.weights().head;
-    checkpoint_.check_values(tensor);
-    head_ =
-        backend_.prepare({&tensor, 1}, ops::Stacking::rows, ops::head_role(backend_.numerics()));
-    if (!config().tied_head) checkpoint_.release_pages(tensor);
-  }
+  prepare_head();
   work_.flops += expanded_rates_.of(0, 0, static_cast<double>(rows));
   work_.bytes += static_cast<double>(head_->bytes);
   return *head_;

@@ -1,8 +1,11 @@
 // Runs passes through the whole model: embedding, layers in order, final norm, head.
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <future>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,6 +23,12 @@ class Runner {
   // `preparer` and `residency`: see LayerStore.
   Runner(const Checkpoint& checkpoint, const ops::Backend& backend, const ops::Backend* preparer,
          const Residency& residency);
+
+  ~Runner();
+
+  // Begins to prepare layers and head on a thread of its own, so that they are there or on their way when
+  // the first pass begins. Only where nothing is streamed, and on the CPU.
+  void prepare_ahead();
 
   const ModelConfig& config() const { return checkpoint_.config(); }
   const ops::Backend& backend() const { return backend_; }
@@ -54,20 +63,22 @@ class Runner {
   model::KvPool make_pool(int64_t slots, int extra_layers = 0) const;
 
  private:
-  void check_by_rows(const TensorView& table) const;
   void count(const model::PreparedLayer& layer, const ops::Routing* routing, bool absorbed);
+  void prepare_head();
 
   const Checkpoint& checkpoint_;
   const ops::Backend& backend_;
   LayerStore layers_;
   model::Decoder decoder_;
-  bool embedding_checked_ = false;
   model::Vector norm_;
   std::unique_ptr<ops::Matrix> head_;
+  std::mutex head_mutex_;  // held while the head is prepared
   model::Buffer<float> hidden_{backend_}, normed_{backend_};
   const WorkRates expanded_rates_, absorbed_rates_;
   Work work_;
   std::vector<uint8_t> chosen_;  // experts of a layer
+  std::atomic<bool> stop_ahead_ = false;
+  std::future<void> ahead_;
 };
 
 }  // namespace assay::engine

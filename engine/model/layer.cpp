@@ -28,7 +28,7 @@ class Preparer {
   template <size_t N>
   MatrixPtr stack(const std::array<TensorView, N>& tensors, ops::Stacking stacking,
                   ops::Role role = ops::Role::linear) {
-    for (const TensorView& tensor : tensors) checkpoint_.check_values(tensor);
+    for (const TensorView& tensor : tensors) checkpoint_.check_values(tensor, &backend_.workers());
     MatrixPtr matrix = counted(backend_.prepare(tensors, stacking, role));
     for (const TensorView& tensor : tensors) checkpoint_.release_pages(tensor);
     return matrix;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/checkpoint/rope.h"
 
@@ -25,6 +26,8 @@ std::vector<double> frequencies_of(const RopeConfig& rope, const Formula& formul
   for (double& f : out) f /= rope.factor;
   return out;
 }
+
+double to_bf16(double x) { return round_to_bf16(static_cast<float>(x)); }
 
 }  // namespace
 
@@ -57,6 +60,7 @@ Attention::Attention(const ModelConfig& config, const AttentionWeights& w, const
       formula_(a.formula),
       numerics_(a.numerics),
       absorbed_(absorbed && config.mla.has_value()),
+      bf16_attention_(a.bf16_attention),
       q_(w.q, a, a.formula.qkv_bias ? w.q_bias : TensorView{}),
       q_a_(w.q_a, a, w.q_a_bias),
       q_b_(w.q_b, a),
@@ -93,9 +97,12 @@ void Attention::rotate(double* x, int64_t position) const {
 }
 
 // KV memory is bf16 in the modes whose operands are bf16.
+bool Attention::keeps_bf16() const {
+  return numerics_ == Numerics::bf16 || numerics_ == Numerics::fp8_weights;
+}
 void Attention::round_kv(Matrix& m) const {
-  if (numerics_ != Numerics::bf16 && numerics_ != Numerics::fp8_weights) return;
-  for (double& value : m.data) value = round_to_bf16(static_cast<float>(value));
+  if (!keeps_bf16()) return;
+  for (double& value : m.data) value = to_bf16(value);
 }
 
 Attention::Projected Attention::project_grouped(const Matrix& x, const Workers& workers) const {
@@ -201,21 +208,26 @@ void Attention::absorb(Projected& p, const Workers& workers) const {
 
 Matrix Attention::attend(const Projected& p, const Workers& workers) const {
   const int64_t heads = config_.heads, group = heads / p.kv_heads;
+  const bool rounds = bf16_attention_ && keeps_bf16();
   Matrix out(p.q.rows, heads * p.value_dim);
   workers.for_each(p.q.rows, [&](int64_t t) {
-    std::vector<double> score(static_cast<size_t>(t + 1));
+    std::vector<double> score(static_cast<size_t>(t + 1)), q(static_cast<size_t>(p.key_dim));
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t g = formula_.kv_heads_grouped ? h / group : h % p.kv_heads;
-      const double* q = p.q.row(t) + h * p.key_dim;
+      std::copy_n(p.q.row(t) + h * p.key_dim, p.key_dim, q.begin());
+      if (rounds) std::transform(q.begin(), q.end(), q.begin(), to_bf16);
       for (int64_t j = 0; j <= t; ++j) {
         const double* k = p.k.row(j) + g * p.key_dim;
-        double dot = 0;
-        for (int64_t d = 0; d < p.key_dim; ++d) dot += q[d] * k[d];
-        score[static_cast<size_t>(j)] = dot * softmax_scale_;
+        score[static_cast<size_t>(j)] =
+            std::inner_product(q.begin(), q.end(), k, 0.0) * softmax_scale_;
       }
       const double largest = *std::max_element(score.begin(), score.end());
       double sum = 0;
-      for (double& s : score) sum += s = std::exp(s - largest);
+      for (double& s : score) {
+        s = std::exp(s - largest);
+        sum += s;
+        if (rounds) s = to_bf16(s);
+      }
       double* to = out.row(t) + h * p.value_dim;
       for (int64_t j = 0; j <= t; ++j)
         for (int64_t d = 0; d < p.value_dim; ++d)

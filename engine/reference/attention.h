@@ -1,4 +1,9 @@
 // Causal self-attention over a whole sequence, position 0 first: MLA and grouped-query attention.
+//
+// Where keys and values are kept as bf16, Arithmetic::bf16_attention rounds the other operand of
+// both products, too: queries, and exp(score - largest); their sum is taken of what is not rounded.
+// Tile instructions want it so. They find the largest score block by block: the same roundings up
+// to 256 positions.
 #pragma once
 
 #include <vector>
@@ -32,12 +37,13 @@ class Attention {
   void absorb(Projected& p, const Workers& workers) const;
   Matrix attend(const Projected& p, const Workers& workers) const;
   void rotate(double* x, int64_t position) const;
+  bool keeps_bf16() const;  // keys and values
   void round_kv(Matrix& m) const;
 
   ModelConfig config_;
   Formula formula_;
   Numerics numerics_;
-  bool absorbed_;
+  bool absorbed_, bf16_attention_;
   Linear q_, q_a_, q_b_, k_, v_, kv_a_, kv_b_, o_;
   std::vector<float> q_a_norm_, kv_a_norm_, q_norm_, k_norm_;
   std::vector<double> frequencies_;

@@ -28,7 +28,8 @@ QuantizedRow quantize_activation(const float* x, int64_t n, bool ue8m0, const Fo
 
 struct Arithmetic {
   Numerics numerics = Numerics::fp32;
-  bool ue8m0 = false;  // scale_fmt of the checkpoint
+  bool ue8m0 = false;           // scale_fmt of the checkpoint
+  bool bf16_attention = false;  // attention.h
   Formula formula = {};
 };
 

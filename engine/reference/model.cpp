@@ -41,7 +41,7 @@ namespace {
 
 Arithmetic arithmetic_of(const ModelConfig& config, const Options& options) {
   if (options.numerics == Numerics::automatic) throw_internal("reference: numerics not resolved");
-  return {options.numerics, config.ue8m0_scales, options.formula};
+  return {options.numerics, config.ue8m0_scales, options.bf16_attention, options.formula};
 }
 
 void norm_rows(Matrix& x, const std::vector<float>& weight, double eps, const Formula& formula) {

@@ -22,6 +22,7 @@ namespace assay::engine::reference {
 struct Options {
   Numerics numerics = Numerics::fp32;  // not automatic; what each rounds: linear.h, attention.cpp
   bool absorbed = false;               // MLA in its absorbed form
+  bool bf16_attention = false;         // queries and probabilities rounded to bf16, as `amx` does
   Formula formula = {};
 };
 

@@ -116,6 +116,7 @@ void bench(Options& options) {
   engine::EngineOptions engine_options = options.engine.options(options.model);
   engine_options.require_tokenizer = false;
   engine_options.expert_load = false;
+  engine_options.prepare_ahead = false;
 
   const bool gpu = engine_options.device.kind == engine::DeviceKind::cuda;
   set_defaults(options, gpu);

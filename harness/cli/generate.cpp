@@ -47,6 +47,7 @@ Line parse_line(const json::Value& in, size_t number, const engine::Engine& engi
                                      : read_ids(prompt, engine.capabilities().vocabulary_size);
   }
   if (line.prompt.empty()) prompt.fail("has no tokens", "the tokenizer adds no begin token");
+  demand_context(in, line.prompt.size() + 1, engine.capabilities().context_length);
   engine::GenerateRequest& request = line.request;
   const int64_t max_tokens = in.integer_or("max_tokens", 256);
   if (max_tokens < 1 || max_tokens > kMostTokens) {

@@ -1,4 +1,4 @@
-// What the JSON lines of standard input may hold: known keys, token ids.
+// What the JSON lines of standard input may hold: known keys, token ids, no more than the context.
 #pragma once
 
 #include <algorithm>
@@ -40,6 +40,14 @@ inline std::vector<engine::TokenId> read_ids(const json::Value& list, int64_t vo
     ids.push_back(static_cast<engine::TokenId>(id));
   });
   return ids;
+}
+
+// As many positions as the checkpoint has, at most; the engine, which checks it too, knows no lines.
+inline void demand_context(const json::Value& line, size_t positions, int64_t context) {
+  if (positions <= static_cast<size_t>(context)) return;
+  line.fail("takes " + std::to_string(positions) + " positions, but the checkpoint's context is " +
+                std::to_string(context) + " tokens",
+            "shorten it");
 }
 
 }  // namespace assay::harness

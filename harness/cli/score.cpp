@@ -51,6 +51,10 @@ Line parse_line(const json::Value& in, engine::Engine& engine, bool has_tokenize
     line.context.push_back(line.continuation.front());
     line.continuation.erase(line.continuation.begin());
   }
+  if (!line.continuation.empty()) {  // the last token is only predicted
+    demand_context(in, line.context.size() + line.continuation.size() - 1,
+                   engine.capabilities().context_length);
+  }
   return line;
 }
 

@@ -143,10 +143,12 @@ class ModelEvaluation {
     display_.stage("opening the checkpoint");
     engine::EngineOptions engine_options = options_.engine;
     engine_options.model = directory;
-    // Digests take a core for a while; opening needs another.
-    auto inspection = std::async(std::launch::async, [&] { return engine::inspect_checkpoint(directory); });
+    // Digests take a while; weights and prompts are prepared meanwhile.
+    auto identity = std::async(std::launch::async, [&] { return engine::identify_checkpoint(directory); });
     const std::unique_ptr<engine::Engine> engine = engine::open_engine(engine_options);
-    const engine::CheckpointInfo info = inspection.get();
+    engine::CheckpointInfo info = identity.get();
+    info.tokenizer = engine->tokenizer().description();
+    info.tokenizer_digest = engine->tokenizer().digest();
     const engine::Capabilities& able = engine->capabilities();
 
     RunSummary summary;

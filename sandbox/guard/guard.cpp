@@ -245,6 +245,16 @@ int lock_up(const GuardLimits& limits, unsigned keep_below, char* error, size_t 
 
 }  // namespace
 
+int guard_filter_server(const void* filter, uint32_t filter_bytes) {
+  const sock_fprog program = {static_cast<unsigned short>(filter_bytes / sizeof(sock_filter)),
+                              const_cast<sock_filter*>(static_cast<const sock_filter*>(filter))};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) {
+    return errno;
+  }
+  return 0;
+}
+
 int guard_configure(uint32_t flags, const void* filter, uint32_t filter_bytes,
                     const char* writable_directory, const char* readable, uint32_t readable_bytes,
                     char* error, size_t error_size) {

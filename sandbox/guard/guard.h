@@ -28,8 +28,12 @@ struct GuardLimits {
   uint64_t stack_bytes;
 };
 
-// Once per server: takes a seccomp program (array of sock_filter), the directory programs may
-// write below, and, for bare mode, a NUL-separated list of paths that they may read.
+// In the main server, when its interpreter is warm: refuses what no process here will do any more.
+// Takes an array of sock_filter; returns 0 or an errno value.
+int guard_filter_server(const void* filter, uint32_t filter_bytes);
+
+// Once per slot server: takes the seccomp program of its children (array of sock_filter), the
+// directory programs may write below, and a NUL-separated list of paths that they may read.
 // Returns 0, or an errno value with the failed step in `error`.
 int guard_configure(uint32_t flags, const void* filter, uint32_t filter_bytes,
                     const char* writable_directory, const char* readable, uint32_t readable_bytes,

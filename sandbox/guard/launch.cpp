@@ -85,7 +85,7 @@ void make_read_only(const char* path) {
   check(mount(nullptr, path, nullptr, flags, nullptr) == 0, "remount read-only", path);
 }
 
-void bind(const char* path, bool read_only) {
+void bind(const char* path) {
   struct stat info;
   if (lstat(path, &info) != 0) return;  // what the host lacks the sandbox lacks too
   make_parents(path);
@@ -106,7 +106,7 @@ void bind(const char* path, bool read_only) {
     close(fd);
   }
   check(mount(path, target, nullptr, MS_BIND | MS_REC, nullptr) == 0, "bind", path);
-  if (read_only) make_read_only(target);
+  make_read_only(target);
 }
 
 void copy_library(const char* path) {
@@ -124,11 +124,12 @@ void make_root(char** paths) {
   check(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make mounts private");
   check(mount("tmpfs", kRoot, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=4m") == 0,
         "mount tmpfs", kRoot);
-  for (; *paths; ++paths) bind(*paths, true);
+  for (; *paths; ++paths) bind(*paths);
+  // Read-only too: devices can be written all the same, but not their times and modes changed.
   for (const char* device : {"null", "zero", "full", "random", "urandom"}) {
     char path[64];
     snprintf(path, sizeof path, "/dev/%s", device);
-    bind(path, false);
+    bind(path);
   }
   for (const char* directory : {"/run", "/run/box", "/var", "/assay"}) {
     check(mkdir(in_root(directory), 0755) == 0 || errno == EEXIST, "mkdir", directory);

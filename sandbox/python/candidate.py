@@ -29,6 +29,41 @@ class _CheckerFunction:
         return self._channel.call_back(self._number, args, kwargs)
 
 
+class _CheckerIterator:
+    """An iterator of the tests that was passed as an argument; asked for every item when it is needed,
+    so that the tests' own iterator stands where the program left it."""
+
+    def __init__(self, channel, number):
+        self._channel, self._number = channel, number
+
+    def _advance(self, *operation):
+        return self._channel.call_back(self._number, operation, {})
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        more, value = self._advance("next")
+        if not more:
+            raise StopIteration(value)
+        return value
+
+
+def _checker_generator(iterator):
+    """The same of a generator, as a generator."""
+    operation = ("next",)
+    try:
+        while True:
+            more, value = iterator._advance(*operation)
+            if not more:
+                return value
+            sent = yield value
+            operation = ("next",) if sent is None else ("send", sent)
+    except GeneratorExit:
+        iterator._advance("close")
+        raise
+
+
 class _Channel:
     """Serves the checker's requests about the program's names and objects."""
 
@@ -37,12 +72,16 @@ class _Channel:
         self.frame_limit = frame_limit
         self.objects = []
         self.numbers = {}  # id -> number; the objects list keeps every object alive
+        self.iterators = {}  # of the tests, by number; kept, because they would end with their last name
 
     # References in plain data.
 
     def refer(self, value):
         if type(value) is _CheckerFunction:
             return b"c", value._number, b""
+        for number, iterator in self.iterators.items():
+            if iterator is value:
+                return b"c", number, b""
         number = self.numbers.get(id(value))
         if number is None:
             number = len(self.objects)
@@ -54,12 +93,18 @@ class _Channel:
 
     def resolve(self, tag, number, text):
         if tag == b"c":
-            return _CheckerFunction(self, number)
+            return self.checker_iterator(number, text) if text else _CheckerFunction(self, number)
         if tag == b"g":
             return self.names[text]
         if tag == b"B":
             return None
         return self.objects[number]
+
+    def checker_iterator(self, number, kind):
+        if number not in self.iterators:
+            iterator = _CheckerIterator(self, number)
+            self.iterators[number] = _checker_generator(iterator) if kind == "generator" else iterator
+        return self.iterators[number]
 
     def send(self, tag, *values):
         data = plain.encode(values, self.refer)

@@ -7,7 +7,9 @@ goes wrong on the link ends this process at once, so that no `except` of a test 
 """
 import ast
 import builtins
+import functools
 import json
+import operator
 import os
 import random
 import sys
@@ -49,13 +51,42 @@ _COMPARING = {"isclose": "math", "fabs": "math", "isnan": "math", "deepcopy": "c
               "deque": "collections", "Decimal": "decimal", "Fraction": "fractions"}
 
 
+# What of this side's callables can be handed to the program, which calls back.
+_FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType,
+              types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
+              types.ClassMethodDescriptorType, functools.partial, type(functools.cache(len)),
+              operator.itemgetter, operator.attrgetter, operator.methodcaller)
+
+
+def _is_iterator(value):
+    """Of those that are nothing but iterators: a file or an object of the tests is more."""
+    kind = type(value)
+    return hasattr(kind, "__next__") and kind.__module__ in ("builtins", "itertools")
+
+
+def _advancing(iterator):
+    """What the program does with an iterator of the tests; (whether there is more, value)."""
+    def advance(operation="next", *args):
+        try:
+            if operation == "next":
+                return True, next(iterator)
+            if operation == "send" and type(iterator) is types.GeneratorType:
+                return True, iterator.send(*args)
+            if operation == "close" and type(iterator) is types.GeneratorType:
+                iterator.close()
+            return False, None
+        except StopIteration as end:
+            return False, end.value
+    return advance
+
+
 class _Link:
     """Requests to the candidate."""
 
     def __init__(self, frame_limit):
         self.frame_limit = frame_limit
         self.remotes = {}
-        self.functions = []
+        self.functions = []  # what was handed to the program: the value, and what a call of it runs
         self.numbers = {}
         self.raised = None  # the last exception that came from the program
         self.used = False  # the tests asked the program for anything
@@ -67,20 +98,26 @@ class _Link:
         name = getattr(value, "_assay_name", None) if isinstance(value, types.FunctionType) else None
         if name is not None:
             return b"g", 0, name.encode()
-        if isinstance(value, (types.FunctionType, types.MethodType, types.BuiltinFunctionType)):
-            number = self.numbers.get(id(value))
-            if number is None:
-                number = self.numbers[id(value)] = len(self.functions)
-                self.functions.append(value)
-            return b"c", number, b""
+        if isinstance(value, _FUNCTIONS):
+            return b"c", self.hand_out(value, value), b""
+        if _is_iterator(value):
+            kind = b"generator" if type(value) is types.GeneratorType else b"iterator"
+            return b"c", self.hand_out(value, _advancing(value)), kind
         what = "an object of type %s cannot be sent to another process" % type(value).__name__
         if self.lent:  # then it may be what the program's builtin made, and the program's fault
             _fail("TypeError", what)
         _Verdict.end("unsupported", "argument", "the tests pass it: " + what)
 
+    def hand_out(self, value, call):
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self.numbers[id(value)] = len(self.functions)
+            self.functions.append((value, call))
+        return number
+
     def resolve(self, tag, number, text):
         if tag == b"c":
-            return self.functions[number]
+            return self.functions[number][0]
         if tag == b"B":
             self.lent = True
             return None
@@ -125,7 +162,7 @@ class _Link:
                     error = self.exception(str(kind), [str(base) for base in bases], str(text))
                 elif tag == b"k":
                     number, args, kwargs = value
-                    function = self.functions[number]
+                    function = self.functions[number][1]
                     args, kwargs = tuple(args), dict(kwargs)
                 else:
                     raise ValueError("tag")

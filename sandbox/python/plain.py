@@ -1,10 +1,10 @@
 """Plain data between candidate and checker: tagged bytes, no pickle, no eval.
 
 Only values of these exact types are made on the receiving side, whatever was sent: None, bool, int,
-float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque, range, slice,
+float, complex, str, bytes, bytearray, list, tuple, dict and its views, set, frozenset, deque, range, slice,
 Fraction, Decimal, date, time, datetime, timedelta, builtins by name, and references. A subclass is
 sent as its base type, a numpy scalar as the Python number. References ('h' an object of the
-candidate, 'i' one of its iterators, 'g' one of its global names, 'c' a function of the checker) are
+candidate, 'i' one of its iterators, 'g' one of its global names, 'c' a function or iterator of the checker) are
 made and resolved by the hooks that the two sides pass in.
 """
 import builtins
@@ -19,6 +19,7 @@ _u32 = struct.Struct("<I")
 _i64 = struct.Struct("<q")
 _f64 = struct.Struct("<d")
 _pack_u32 = _u32.pack
+_KEYS, _VALUES, _ITEMS = type({}.keys()), type({}.values()), type({}.items())
 _list_slice, _tuple_slice = list.__getitem__, tuple.__getitem__
 _ALL = slice(None)
 
@@ -113,6 +114,9 @@ _ENCODERS = {
     frozenset: _sequence(b"Z"),
     collections.deque: _sequence(b"Q"),
     dict: _dict,
+    _KEYS: _sequence(b"K"),
+    _VALUES: _sequence(b"V"),
+    _ITEMS: _sequence(b"E"),
     range: _parts(b"r", lambda v: (v.start, v.stop, v.step)),
     slice: _parts(b"x", lambda v: (v.start, v.stop, v.step)),
     fractions.Fraction: _parts(b"q", lambda v: (v.numerator, v.denominator)),
@@ -137,6 +141,10 @@ _BASES = (
     (set, lambda v: set(set.__iter__(v))),
     (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
     (collections.deque, lambda v: collections.deque(collections.deque.__iter__(v))),
+    # Of an OrderedDict; programs cannot derive from these.
+    (_KEYS, lambda v: dict.fromkeys(v).keys()),
+    (_VALUES, lambda v: dict(enumerate(v)).values()),
+    (_ITEMS, lambda v: dict(v).items()),
 )
 
 
@@ -252,6 +260,12 @@ class Decoder:
             return frozenset(self.items(depth))
         if tag == b"Q":
             return collections.deque(self.items(depth))
+        if tag == b"K":
+            return dict.fromkeys(self.items(depth)).keys()
+        if tag == b"V":
+            return dict(enumerate(self.items(depth))).values()
+        if tag == b"E":
+            return dict(self.items(depth)).items()
         if tag == b"r":
             return range(*self.whole(depth, 3))
         if tag == b"x":

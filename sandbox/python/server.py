@@ -216,8 +216,9 @@ def rehearse(frames, play):
 def main(role):
     control = socket.socket(fileno=WIRE)
     fields = unpack_fields(_receive(control)[0])
-    path, flags, filter_code, readable, modules = fields
-    config = ctypes.CDLL(path.decode()), int(flags), filter_code, readable
+    path, flags, server_filter, program_filter, readable, modules = fields
+    library = ctypes.CDLL(path.decode())
+    config = library, int(flags), program_filter, readable
     available = _warm(modules.decode().split())
     role.prepare()
     os.close(LINK)
@@ -225,6 +226,10 @@ def main(role):
     os.dup2(1, 2)  # standard error was kept for errors at start; from here on it is /dev/null
     gc.collect()
     gc.freeze()
+    code = library.guard_filter_server(server_filter, ctypes.c_uint32(len(server_filter)))
+    if code:
+        _send(control, b"Ethe system call filter of the server: " + os.strerror(code).encode())
+        os._exit(70)
     _send(control, b"H" + pack_fields(sys.version.split()[0].encode(),
                                       b"1" if "numpy" in available else b"0"))
     while True:

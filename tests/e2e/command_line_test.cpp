@@ -184,6 +184,14 @@ TEST(Score, BadRequestsNameTheLine) {
                3, {"<stdin>:1", "99999"});
   expect_error(assay({"score", "--model", sample_checkpoint()}, "\n{\"context\":[1]}\n"), 3,
                {"<stdin>:2", "continuation"});
+  std::string ids = "1";  // beyond the context, which only the engine sees
+  for (int i = 0; i < 2048; ++i) ids += ",1";
+  expect_error(assay({"score", "--model", sample_checkpoint()},
+                     "{\"context\":[1],\"continuation\":[2]}\n\n{\"context\":[" + ids + "],\"continuation\":[2]}\n"),
+               3, {"<stdin>:3: takes 2049 positions", "context"});
+  expect_error(assay({"generate", "--model", sample_checkpoint()},
+                     "{\"prompt\":[1]}\n{\"prompt\":[" + ids + "]}\n"),
+               3, {"<stdin>:2: takes 2050 positions", "context"});
 }
 
 TEST(Score, UnknownKeysAreNamed) {

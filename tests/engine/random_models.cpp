@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <map>
 #include <vector>
@@ -166,11 +167,6 @@ uint16_t float_to_f16(float x) {  // normal range only; smaller magnitudes becom
   return static_cast<uint16_t>(bits | (std::signbit(x) ? 0x8000 : 0));
 }
 
-// The tensors of a checkpoint, ready to be written.
-struct Stored {
-  std::string name, dtype, shape, bytes;
-};
-
 template <class T>
 void append(std::string& bytes, T value) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
@@ -191,9 +187,9 @@ std::string shape_json(int64_t rows, int64_t cols, int rank) {
 }
 
 // e4m3 with a scale per 128x128 block, above amax / 448 by a random share: nothing may depend on
-// scales being tight.
-void store_fp8(const WeightSlot& slot, const std::vector<float>& values, bool ue8m0, Random& random,
-               std::vector<Stored>& out) {
+// scales being tight. E8M0 bytes are the exponent field of a float without its sign.
+void store_fp8(const WeightSlot& slot, const std::vector<float>& values, bool ue8m0, bool as_bytes,
+               Random& random, std::vector<StoredTensor>& out) {
   const int64_t rows = slot.shape[0], cols = slot.shape[1], block = 128;
   const int64_t scale_rows = (rows + block - 1) / block, scale_cols = (cols + block - 1) / block;
   std::string bytes(values.size(), '\0'), scales;
@@ -209,11 +205,15 @@ void store_fp8(const WeightSlot& slot, const std::vector<float>& values, bool ue
       float scale = amax / 448.0f * static_cast<float>(1 + random.uniform());
       if (ue8m0) scale = std::exp2(std::ceil(std::log2(scale)));
       for_block([&](size_t i) { bytes[i] = static_cast<char>(float_to_e4m3(values[i] / scale)); });
-      append(scales, scale);
+      if (as_bytes)
+        append(scales, static_cast<uint8_t>(std::bit_cast<uint32_t>(scale) >> 23));
+      else
+        append(scales, scale);
     }
   }
   out.push_back({slot.name, "F8_E4M3", shape_json(rows, cols, 2), std::move(bytes)});
-  out.push_back({slot.name + "_scale_inv", "F32", shape_json(scale_rows, scale_cols, 2), scales});
+  out.push_back({slot.name + "_scale_inv", as_bytes ? "F8_E8M0" : "F32",
+                 shape_json(scale_rows, scale_cols, 2), scales});
 }
 
 std::vector<float> draw_values(const WeightSlot& slot, bool tied_head, Random& random) {
@@ -235,13 +235,16 @@ std::vector<float> draw_values(const WeightSlot& slot, bool tied_head, Random& r
   return values;
 }
 
-void write_file_of(const std::filesystem::path& path, const std::vector<Stored>& tensors) {
+}  // namespace
+
+void write_safetensors(const std::filesystem::path& path,
+                       const std::vector<StoredTensor>& tensors) {
   json::Writer w;
   w.begin_object();
   w.key("__metadata__").begin_object().member("format", "pt").end_object();
   uint64_t offset = 0;
   std::string data;
-  for (const Stored& t : tensors) {
+  for (const StoredTensor& t : tensors) {
     w.key(t.name).begin_object().member("dtype", t.dtype);
     const auto shape = json::Document::parse(t.shape, "shape");
     w.key("shape").value(shape.root());
@@ -258,8 +261,6 @@ void write_file_of(const std::filesystem::path& path, const std::vector<Stored>&
   write_file_atomically(path, file + header + data);
 }
 
-}  // namespace
-
 RandomModel random_model(std::string_view family, uint64_t seed) {
   if (std::find(std::begin(kRandomFamilies), std::end(kRandomFamilies), family) ==
       std::end(kRandomFamilies))
@@ -273,6 +274,7 @@ RandomModel random_model(std::string_view family, uint64_t seed) {
   model.shards = static_cast<int>(draw.between(1, 3));
   model.seed = seed;
   model.config_json = draw_config(family, draw, model.storage);
+  model.e8m0_scales = model.config_json.find("ue8m0") != std::string::npos && draw.coin();
   return model;
 }
 
@@ -283,7 +285,7 @@ void write_checkpoint(const std::filesystem::path& directory, const RandomModel&
   write_file_atomically(directory / "generation_config.json",
                         "{\"bos_token_id\": 0, \"eos_token_id\": 1}\n");
   const ModelConfig config = load_config(config_path);
-  std::vector<Stored> tensors;
+  std::vector<StoredTensor> tensors;
   ModelWeights unused;
   uint64_t stream = 1;
   for_each_weight(config, unused, [&](const WeightSlot& slot) {
@@ -291,7 +293,7 @@ void write_checkpoint(const std::filesystem::path& directory, const RandomModel&
     const std::vector<float> values = draw_values(slot, config.tied_head, random);
     if (model.storage == DType::f8_e4m3 && slot.kind == WeightKind::matrix &&
         !slot.name.ends_with("eh_proj.weight")) {
-      store_fp8(slot, values, config.ue8m0_scales, random, tensors);
+      store_fp8(slot, values, config.ue8m0_scales, model.e8m0_scales, random, tensors);
       return;
     }
     const bool bias = slot.name.ends_with("e_score_correction_bias");
@@ -302,10 +304,10 @@ void write_checkpoint(const std::filesystem::path& directory, const RandomModel&
                        shape_json(slot.shape[0], slot.shape[1], slot.rank), encode(values, dtype)});
   });
   if (model.shards <= 1) {
-    write_file_of(directory / "model.safetensors", tensors);
+    write_safetensors(directory / "model.safetensors", tensors);
     return;
   }
-  std::vector<std::vector<Stored>> parts(static_cast<size_t>(model.shards));
+  std::vector<std::vector<StoredTensor>> parts(static_cast<size_t>(model.shards));
   json::Writer index;
   index.begin_object().key("weight_map").begin_object();
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -316,13 +318,15 @@ void write_checkpoint(const std::filesystem::path& directory, const RandomModel&
   }
   index.end_object().end_object();
   for (size_t part = 0; part < parts.size(); ++part)
-    write_file_of(directory / ("model-" + std::to_string(part + 1) + ".safetensors"), parts[part]);
+    write_safetensors(directory / ("model-" + std::to_string(part + 1) + ".safetensors"),
+                      parts[part]);
   write_file_atomically(directory / "model.safetensors.index.json", index.take());
 }
 
 std::string describe(const RandomModel& model) {
-  return std::string(dtype_name(model.storage)) + ", " + std::to_string(model.shards) +
-         " shard(s), weight seed " + std::to_string(model.seed) + ", " + model.config_json;
+  return std::string(dtype_name(model.storage)) + (model.e8m0_scales ? " (scales F8_E8M0)" : "") +
+         ", " + std::to_string(model.shards) + " shard(s), weight seed " +
+         std::to_string(model.seed) + ", " + model.config_json;
 }
 
 void WithRandomCheckpoint::make_checkpoint(std::string_view family, int seed) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/file.h"
 #include "engine/checkpoint/checkpoint.h"
@@ -21,6 +22,7 @@ namespace assay::engine::test {
 struct RandomModel {
   std::string config_json;      // complete config.json
   DType storage = DType::bf16;  // of linear layers; with f8_e4m3 the rest is BF16
+  bool e8m0_scales = false;     // ue8m0 scales as bytes (F8_E8M0) instead of as floats
   int shards = 1;               // above 1: shards with an index
   uint64_t seed = 0;            // of the weights
 };
@@ -31,12 +33,18 @@ inline constexpr std::string_view kRandomFamilies[] = {
     "llama3",      "qwen2",   "qwen3",       "qwen3_moe"};
 
 // Draws a model of one of kRandomFamilies. FP8 storage (arbitrary or ue8m0 scales) comes up for
-// every family; F32 and F16 now and then.
+// every family, the latter as floats and as bytes; F32 and F16 now and then.
 RandomModel random_model(std::string_view family, uint64_t seed);
 
 // Writes config.json, generation_config.json and the weights into `directory` (created if need be).
 // Weights are scaled so that activations stay near 1 and the router's choices differ.
 void write_checkpoint(const std::filesystem::path& directory, const RandomModel& model);
+
+// A tensor as it is stored: dtype as in safetensors, shape as JSON ("[5, 7]").
+struct StoredTensor {
+  std::string name, dtype, shape, bytes;
+};
+void write_safetensors(const std::filesystem::path& path, const std::vector<StoredTensor>& tensors);
 
 // One line: family, sizes, storage - for a test's failure message.
 std::string describe(const RandomModel& model);

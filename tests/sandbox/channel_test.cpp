@@ -278,6 +278,76 @@ TEST_P(Channel, NothingPassesThroughIt) {
   testing::expect_none_passes(GetParam(), kChannel, kTests);
 }
 
+// An iterator of the tests gives its items and nothing else, whatever the program asks of it; and what
+// it gives is no answer to what the tests ask next.
+const Attack kIterating[] = {
+    {"asks_for_more_than_items", R"py(
+def f(it):
+    for operation in ("__reduce__", "gi_frame", "gi_code", "throw", "", None, 1, ("next",)):
+        try: it._advance(operation)
+        except Exception: pass
+        try: it._channel.call_back(it._number, (operation, 9), {"x": 9})
+        except Exception: pass
+    return 0
+)py"},
+    {"reads_the_generators_frame", "def f(it): return getattr(it, 'gi_frame', None) and it.gi_frame.f_back or 0\n"},
+    {"finds_the_iterator_behind", R"py(
+import gc
+def f(it):
+    for o in gc.get_referents(it) + gc.get_referrers(it):
+        for value in (vars(o) if hasattr(o, "__dict__") else {}).values():
+            if value == [4, 5, 9]: return 9
+    return 0
+)py"},
+    {"forged_operations", R"py(
+import sys
+s, p = sys.modules["assay_server"], sys.modules["assay_plain"]
+def f(it):
+    for args in ((), ("next", 1), ("send",), ("send", 1, 2), ("close",) * 3, (("next",),), (9,), ("next",) * 9):
+        s.send_frame(4, b"k", p.encode((0, args, {}), None)); s.read_frame(4, 1 << 20)
+    s.send_frame(4, b"k", p.encode((0, (), {"operation": "next", "iterator": 0}), None)); s.read_frame(4, 1 << 20)
+    return 0
+)py"},
+    {"answers_the_wrong_question", R"py(
+import sys
+s, p = sys.modules["assay_server"], sys.modules["assay_plain"]
+def f(it):
+    for i in range(3):
+        s.send_frame(4, b"v", p.encode(9, None)); s.send_frame(4, b"n", p.encode((True, 9), None))
+    return 0
+)py"},
+    {"exhausts_it_and_lies", "def f(it):\n    for x in it: pass\n    raise StopIteration(9)\n"},
+    {"reads_from_many_threads", R"py(
+import threading
+def f(it):
+    for i in range(8): threading.Thread(target=list, args=(it,), daemon=True).start()
+    list(it)
+    return 0
+)py"},
+    {"keeps_it_beyond_the_call", R"py(
+import threading, time
+kept = []
+def later():
+    while True:
+        time.sleep(0.001)
+        for it in kept: next(it, None)
+def f(it):
+    kept.append(it)
+    threading.Thread(target=later, daemon=True).start()
+    return 0
+)py"},
+};
+
+TEST_P(Channel, IteratorsGiveItemsOnly) {
+  testing::expect_none_passes(GetParam(), kIterating,
+                              "def check(candidate):\n"
+                              "    expected = [4, 5, 9]\n"
+                              "    assert candidate(iter(expected[:2])) == expected[2]\n"
+                              "    assert candidate(x for x in expected[:2]) == 9\n"
+                              "    assert candidate(map(abs, [-1, 8])) == 9\n",
+                              {.cpu_seconds = 2, .wall_seconds = 4});
+}
+
 // The scan above finds what is there.
 TEST_P(Channel, MemoryIsScanned) {
   SANDBOX_OR_SKIP(sandbox, GetParam(), 1);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <string>
 #include <thread>
@@ -68,8 +69,8 @@ class Leftovers {
   static bool is_descendant(std::string pid, const std::string& ancestor) {
     for (int depth = 0; depth < 20 && pid != "0" && !pid.empty(); ++depth) {
       std::ifstream file("/proc/" + pid + "/stat");
-      std::string line;
-      if (!std::getline(file, line)) return false;
+      // Whole: the name of a program may contain line ends.
+      const std::string line(std::istreambuf_iterator<char>(file), {});
       const size_t end = line.rfind(')');
       if (end == std::string::npos || end + 4 >= line.size()) return false;
       const std::string parent = line.substr(end + 4, line.find(' ', end + 4) - end - 4);

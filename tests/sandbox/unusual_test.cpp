@@ -194,6 +194,45 @@ const Function kFunctions[] = {
      "assert f(2)(3) == 5\nassert [f(1)(x) for x in (1, 2)] == [2, 3]\n"},
     {"takes_a_function", "def f(g, v): return sorted(v, key=g)\n",
      "assert f(lambda x: -x, [1, 3, 2]) == [3, 2, 1]\n"},
+    // Iterators of the tests are read when the program reads them, item by item.
+    {"takes_an_iterator", "def f(it): return sum(it)\n",
+     "assert f(iter([1, 2])) == 3 and f(map(abs, [-1, -2])) == 3 and f(range(3)) == 3\n"},
+    {"takes_a_generator", "import inspect\ndef f(it): return list(it), inspect.isgenerator(it)\n",
+     "assert f(i * i for i in range(4)) == ([0, 1, 4, 9], True)\n"},
+    {"leaves_the_rest_of_an_iterator", "def f(it): return next(it), next(it)\n",
+     "import itertools\nit = iter('abc')\nassert f(it) == ('a', 'b') and next(it) == 'c'\nit = "
+     "itertools.count(5)\nassert f(it) == (5, 6) and f(it) == (7, 8) and next(it) == 9\n"},
+    {"takes_an_iterator_without_end", "import itertools\ndef f(it): return list(itertools.islice(it, 3))\n",
+     "def g():\n    n = 0\n    while True:\n        yield n\n        n += 1\nassert f(g()) == [0, 1, 2]\n"},
+    {"default_at_the_end_of_an_iterator", "def f(it): return next(it, None)\n",
+     "it = iter([1])\nassert f(it) == 1 and f(it) is None\n"},
+    {"gives_an_iterator_back", "def f(it): return it\n",
+     "it, g = iter([1, 2]), (x for x in 'ab')\nassert f(it) is it and f(g) is g and list(f(it)) == [1, 2] and "
+     "list(g) == ['a', 'b']\n"},
+    {"the_same_iterator_twice", "def f(a, b): return a is b, list(zip(a, b))\n",
+     "it = iter(range(4))\nassert f(it, it) == (True, [(0, 1), (2, 3)])\n"},
+    {"iterators_inside_containers", "def f(v): return [list(x) for x in v]\n",
+     "assert f([iter('ab'), (i for i in range(2)), {'k': 1}.items()]) == [['a', 'b'], [0, 1], [('k', 1)]]\n"},
+    {"wraps_an_iterator", "def f(it):\n    for x in it: yield x + 1\n",
+     "seen = []\ndef g():\n    for x in range(3):\n        seen.append(x)\n        yield x\nr = f(g())\nassert "
+     "next(r) == 1 and seen == [0] and list(r) == [2, 3] and seen == [0, 1, 2]\n"},
+    {"sends_to_a_generator", "def f(g): return next(g), g.send(5), g.close()\n",
+     "done = []\ndef g():\n    try:\n        while True: done.append((yield len(done)))\n    finally: "
+     "done.append('end')\nassert f(g()) == (0, 1, None) and done == [5, 'end']\n"},
+    {"result_of_a_generator", "def f(g):\n    value = yield from g\n    yield value\n",
+     "def g():\n    yield 1\n    return 2\nassert list(f(g())) == [1, 2]\n"},
+    {"error_in_a_generator", "def f(g):\n    try: return list(g)\n    except KeyError as e: return 'missing'\n",
+     "def g():\n    yield 1\n    {}['x']\nassert f(g()) == 'missing'\n"},
+    {"generator_of_program_objects", "class A:\n    v = 3\ndef make(): return A()\ndef f(g): return sum(a.v for "
+     "a in g)\n", "assert f(make() for i in range(2)) == 6\n"},
+    {"views_of_a_dictionary", "from collections import OrderedDict\ndef f(d): return d.keys(), d.items()\ndef "
+     "g(v): return len(v), sorted(v), type(v).__name__\ndef h(): return OrderedDict([(2, 0), (1, 0)]).keys()\n",
+     "assert f({1: 2}) == ({1: 0}.keys(), {1: 2}.items()) and f({1: 2})[0] == {1}\nassert g({2: 1, 1: "
+     "3}.values()) == (2, [1, 3], 'dict_values') and g({2: 1}.keys()) == (1, [2], 'dict_keys')\nassert "
+     "list(h()) == [2, 1]\n"},
+    {"takes_other_callables", "def f(g, v): return [g(x) for x in v]\n",
+     "import functools, operator\nassert f(str.upper, ['a']) == ['A'] and f(operator.itemgetter(1), [(1, 2)]) == "
+     "[2] and f(functools.partial(pow, 2), [3]) == [8] and f([5, 6].__getitem__, [1]) == [6]\n"},
     {"class_based", "class Stack:\n    def __init__(self): self.v = []\n    def push(self, x): "
      "self.v.append(x); return self\n    def pop(self): return self.v.pop()\n    def __len__(self): "
      "return len(self.v)\n    @property\n    def top(self): return self.v[-1]\n    @staticmethod\n    def "

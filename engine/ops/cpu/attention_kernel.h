@@ -153,6 +153,7 @@ void attention(const AttentionTile& t) {
                    w.key);
     gather_values<V>(t, slots, count, w.value);
 
+    NextWeights nothing;  // keys and values are copies in cache
     for (int p = 0; p < kAttentionBlock / kPanel<V>; ++p) {
       for (int r = first_tile; r < t.rows; r += kRows) {
         tile_product_rows<V, Step, kRows, 1, kRows, false>(
@@ -160,7 +161,7 @@ void attention(const AttentionTile& t) {
             w.key + static_cast<int64_t>(p) * w.dim * kPanel<V>, w.dim,
             w.score + r * kAttentionBlock + p * kPanel<V>, static_cast<int64_t>(kAttentionBlock),
             true, static_cast<const float*>(nullptr), static_cast<const float*>(nullptr),
-            int64_t{0});
+            int64_t{0}, nothing);
       }
     }
     for (int r = first_tile; r < t.rows; ++r) {
@@ -177,7 +178,7 @@ void attention(const AttentionTile& t) {
             w.value + static_cast<int64_t>(d) * kAttentionBlock, count,
             w.out + static_cast<int64_t>(r) * w.value_columns + d,
             static_cast<int64_t>(w.value_columns), false, static_cast<const float*>(nullptr),
-            static_cast<const float*>(nullptr), int64_t{0});
+            static_cast<const float*>(nullptr), int64_t{0}, nothing);
       }
     }
   }

@@ -54,6 +54,8 @@ struct BlockProduct {
   const float* row_scale;       // row i: row_scale[i * row_scale_stride], or null
   int64_t row_scale_stride;
   void* scratch;                // kBlock * panel floats: the converted panel
+  const void* next;             // weights of the block that follows, fetched meanwhile; or null
+  int64_t next_bytes;
 };
 
 // All of K for a few rows (at most tile_rows) and several panels: weights are read once, converted

@@ -380,9 +380,14 @@ void Products::compute(const Product& product, const Chunk& chunk, const Tile& t
     p.activations = x + b * chunk.block_bytes;
     p.first = b == 0;
     p.row_scale = scale_of_row == nullptr ? nullptr : scale_of_row + b;
+    const int64_t column_bytes = part.panel_bytes / part.padded_k;
     for (int j = 0; j < tile.panels; ++j) {
-      p.weights =
-          weights + j * part.panel_bytes + part.panel_bytes / part.padded_k * b * g.block;
+      p.weights = weights + j * part.panel_bytes + column_bytes * b * g.block;
+      const bool last = j + 1 == tile.panels;
+      const int64_t next = last ? b + 1 : b;  // K block of the panel that follows
+      p.next = next == g.blocks ? nullptr
+                                : weights + (last ? 0 : j + 1) * part.panel_bytes + column_bytes * next * g.block;
+      p.next_bytes = column_bytes * std::min(g.block, part.k - next * g.block);
       p.sums = tile.sums + static_cast<int64_t>(j) * tile.sum_rows * table_.panel;
       p.weight_scale = scale == nullptr ? nullptr : scale + (j * g.blocks + b) * table_.panel;
       table_.block_product(p);

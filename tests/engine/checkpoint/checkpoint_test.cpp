@@ -236,6 +236,37 @@ TEST_F(Damaged, Scales) {
   expect_error("tensor " + name + ": scale at [1, 0] is not finite");
 }
 
+// OCP Microscaling Formats 5.4.1: the value of an E8M0 byte is 2^(byte - 127), 255 is NaN.
+TEST_F(Damaged, E8m0Scales) {
+  const std::string block = "\"weight_block_size\"";
+  model_.config_json.insert(model_.config_json.find(block), "\"scale_fmt\": \"ue8m0\", ");
+  model_.e8m0_scales = true;
+  write_checkpoint(directory_.path(), model_);
+  bytes_ = read_file(file());
+  ASSERT_EQ(opening(), "accepted");
+  const std::string weight = "model.layers.0.self_attn.o_proj.weight";
+  const auto with_byte = [&](unsigned char byte) {
+    overwrite(file(), bytes_);
+    change_values(weight + "_scale_inv", [&](char* p) { p[1] = static_cast<char>(byte); });
+  };
+  for (const auto& [byte, scale] :
+       {std::pair{0, 0x1p-127f}, {1, 0x1p-126f}, {127, 1.0f}, {130, 8.0f}, {245, 0x1p118f}}) {
+    with_byte(static_cast<unsigned char>(byte));
+    ASSERT_EQ(opening(), "accepted") << byte;
+    EXPECT_EQ(Checkpoint::open(directory_.path()).find(weight).scale[1], scale) << byte;
+  }
+  with_byte(255);
+  expect_error("tensor " + weight + "_scale_inv: scale at [1, 0] is not finite");
+  with_byte(254);
+  expect_error("tensor " + weight + "_scale_inv: scale at [1, 0] overflows its block");
+
+  // How activations are scaled is the configuration's to say.
+  const size_t at = model_.config_json.find("\"scale_fmt\"");
+  model_.config_json.erase(at, model_.config_json.find(block) - at);
+  overwrite(config(), model_.config_json);
+  expect_error("weight_scale_inv: is F8_E8M0, but config.json has no scale_fmt");
+}
+
 TEST_F(Damaged, ConfigAgainstShapes) {
   change_config("\"hidden_size\": 136", "\"hidden_size\": 128");
   expect_error(

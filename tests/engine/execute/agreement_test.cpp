@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -27,6 +29,9 @@
 
 namespace assay::engine {
 namespace {
+
+// ASSAY_TEST_TRACE=1 prints what is compared, and every near tie.
+bool tracing() { return std::getenv("ASSAY_TEST_TRACE") != nullptr; }
 
 using Tokens = std::vector<TokenId>;
 using reference::Matrix;
@@ -171,13 +176,15 @@ Trace trace(const Checkpoint& checkpoint, const reference::Model& naive,
 // with a difference of its own. fp32: a sum of K products is exact to K 2^-24.
 // Against a pass that rounds nothing: the inputs and weights of the four products that follow one
 // another in a branch are rounded, by u each at most: sqrt(8) u in the root mean square over
-// positions; a single one may be more sensitive (a small residual stream, a peaked softmax).
+// positions; a single one may be more sensitive (a small residual stream, a peaked softmax). So is
+// one that rounds two operands more than the other, as `amx` does in attention: their roundings
+// beside the difference of what both round are no more than sqrt(2 + 4) u.
 struct Bounds {
   Numerics mode;
   double unit, branch;
   bool every_position;
-  Bounds(Numerics numerics, const ModelConfig& c, bool against_exact)
-      : mode(numerics), every_position(!against_exact || mode == Numerics::fp32) {
+  Bounds(Numerics numerics, const ModelConfig& c, bool same_roundings)
+      : mode(numerics), every_position(same_roundings || mode == Numerics::fp32) {
     const int64_t k = std::max({c.hidden, c.heads * c.head_dim, c.dense_hidden,
                                 c.moe.expert_hidden * std::max<int64_t>(1, c.moe.shared_experts)});
     unit = mode == Numerics::fp32  ? std::ldexp(static_cast<double>(k), -25)
@@ -294,6 +301,30 @@ class Agreement : public testing::TestWithParam<std::pair<std::string, int>>,
   }
 
   using Traces = std::vector<Trace>;  // one a sequence
+  // Implementations that round the same operands. `amx` differs where keys and values are bf16.
+  enum class Rounds { nothing, operands, amx_operands };
+  struct Implementation {
+    std::string name;
+    Rounds rounds;
+    Traces traces;
+  };
+  std::vector<Implementation> implementations(Numerics mode, const Traces& exact) const {
+    const bool bf16 = mode == Numerics::bf16 || mode == Numerics::fp8_weights;
+    std::vector<Implementation> all;
+    if (mode != Numerics::fp8) all.push_back({"exact", Rounds::nothing, exact});
+    if (mode != Numerics::fp32)
+      all.push_back({"naive", Rounds::operands, naive_traces(mode, Rounds::operands)});
+    for (const KernelSupport& support : kernel_support()) {
+      if (!support.available) continue;
+      const bool more = bf16 && support.kernels == Kernels::amx;
+      const Rounds rounds = more ? Rounds::amx_operands : Rounds::operands;
+      if (more) all.push_back({"naive, as amx rounds", rounds, naive_traces(mode, rounds)});
+      all.push_back(
+          {std::string(kernels_name(support.kernels)), rounds, traces_of(mode, support.kernels)});
+    }
+    return all;
+  }
+
   Traces traces_of(Numerics mode, Kernels kernels) const {
     const Workers workers(1);
     const auto inner =
@@ -304,9 +335,11 @@ class Agreement : public testing::TestWithParam<std::pair<std::string, int>>,
     for (const Tokens& tokens : sequences_) out.push_back(trace(runner, backend, tokens));
     return out;
   }
-  Traces naive_traces(Numerics mode) const {
-    const Workers workers(2);
-    const reference::Model naive(*checkpoint_, workers, {.numerics = mode});
+  Traces naive_traces(Numerics mode, Rounds rounds) const {
+    const Workers workers(1);
+    const reference::Model naive(
+        *checkpoint_, workers,
+        {.numerics = mode, .bf16_attention = rounds == Rounds::amx_operands});
     Traces out;
     for (const Tokens& tokens : sequences_)
       out.push_back(trace(*checkpoint_, naive, routers_, tokens));
@@ -316,7 +349,7 @@ class Agreement : public testing::TestWithParam<std::pair<std::string, int>>,
   // Over the positions of all sequences that no near tie is before.
   struct Apart {
     std::vector<double> squares, counted;  // of a layer's distances
-    double mean = 0, largest = 0;
+    double mean = 0, largest = 0, mean_of_all = 0, largest_of_all = 0;
     size_t positions = 0, near_ties = 0, all = 0;
   };
   // Positions of a layer's input that are comparable in, those of its output out.
@@ -342,6 +375,12 @@ class Agreement : public testing::TestWithParam<std::pair<std::string, int>>,
           // A group is rated by two scores, and what was first has changed places with the next.
           EXPECT_LE(margin(x, config.moe), 4 * difference + 0x1p-21)
               << "layer " << l << " position " << t << ": no near tie";
+          if (tracing()) {
+            std::printf("  layer %zu position %zu: margin %.1e; scores apart by %.1e, inputs by ",
+                        l, i, margin(x, config.moe), difference);
+            std::printf("%.1e of at most %.1e\n", distance(a.router_input, b.router_input, t),
+                        bounds.hidden(branches + 1));
+          }
           ++apart.near_ties;
           comparable[i] = false;
         }
@@ -370,8 +409,10 @@ class Agreement : public testing::TestWithParam<std::pair<std::string, int>>,
       for (size_t l = 0; l < a[s].layers.size(); ++l)
         compare_layer(l, a[s].layers[l], b[s].layers[l], bounds, comparable, apart);
       for (size_t t = 0; t < a[s].logprobs.size(); ++t) {
-        ++apart.all;
         const double difference = std::abs(a[s].logprobs[t] - b[s].logprobs[t]);
+        ++apart.all;
+        apart.mean_of_all += difference;
+        apart.largest_of_all = std::max(apart.largest_of_all, difference);
         if (!comparable[t]) continue;
         ++apart.positions;
         apart.mean += difference;
@@ -384,6 +425,7 @@ class Agreement : public testing::TestWithParam<std::pair<std::string, int>>,
           << "layer " << l;
     }
     if (apart.positions > 0) apart.mean /= static_cast<double>(apart.positions);
+    if (apart.all > 0) apart.mean_of_all /= static_cast<double>(apart.all);
     return apart;
   }
 
@@ -395,22 +437,25 @@ TEST_P(Agreement, Implementations) {
   std::vector<Numerics> modes{Numerics::fp32, Numerics::bf16};
   if (numerics_of_weights(checkpoint_->tensors()) == Numerics::fp8_weights)
     modes.insert(modes.end(), {Numerics::fp8_weights, Numerics::fp8});
-  const Traces exact = naive_traces(Numerics::fp32);
+  const Traces exact = naive_traces(Numerics::fp32, Rounds::operands);
   size_t near_ties = 0, left_out = 0;
   for (const Numerics mode : modes) {
-    std::vector<std::pair<std::string, Traces>> all;
-    if (mode != Numerics::fp8) all.emplace_back("exact", exact);
-    if (mode != Numerics::fp32) all.emplace_back("naive", naive_traces(mode));
-    for (const KernelSupport& support : kernel_support())
-      if (support.available)
-        all.emplace_back(kernels_name(support.kernels), traces_of(mode, support.kernels));
-    for (size_t b = 0; b < all.size(); ++b) {
-      SCOPED_TRACE(description_ + ", " + std::string(numerics_name(mode)) + ", " + all[b].first);
-      for (const Trace& trace : all[b].second) check_router(trace, routers_, checkpoint_->config());
-      for (size_t a = 0; a < b; ++a) {
-        SCOPED_TRACE("against " + all[a].first);
-        const Bounds bounds(mode, checkpoint_->config(), all[a].first == "exact");
-        const Apart apart = compare(all[a].second, all[b].second, bounds);
+    const std::vector<Implementation> all = implementations(mode, exact);
+    for (auto b = all.begin(); b != all.end(); ++b) {
+      SCOPED_TRACE(description_ + ", " + std::string(numerics_name(mode)) + ", " + b->name);
+      for (const Trace& trace : b->traces) check_router(trace, routers_, checkpoint_->config());
+      for (auto a = all.begin(); a != b; ++a) {
+        SCOPED_TRACE("against " + a->name);
+        const Bounds bounds(mode, checkpoint_->config(), a->rounds == b->rounds);
+        const Apart apart = compare(a->traces, b->traces, bounds);
+        if (tracing()) {
+          std::printf(
+              "%s, %s against %s: mean %.4f, largest %.4f of %zu positions; of all %zu "
+              "%.4f, %.4f; near ties %zu\n",
+              std::string(numerics_name(mode)).c_str(), b->name.c_str(), a->name.c_str(),
+              apart.mean, apart.largest, apart.positions, apart.all, apart.mean_of_all,
+              apart.largest_of_all, apart.near_ties);
+        }
         near_ties += apart.near_ties;
         left_out += apart.all - apart.positions;
         EXPECT_LE(apart.mean, bounds.logprob()) << "largest " << apart.largest;

@@ -1,8 +1,10 @@
-// Weights that do not all stay in memory: experts alone or whole layers, some resident or none.
+// Weights that do not all stay in memory: experts alone or whole layers, some resident or none. Weights
+// that stay and are prepared on another thread while the first pass asks for them.
 #include <gtest/gtest.h>
 
 #include <cstring>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "engine/checkpoint/checkpoint.h"
@@ -36,12 +38,13 @@ class Streaming : public testing::TestWithParam<std::string> {
     }
   }
   // Two calls of several passes each, so that every layer comes and goes a few times.
-  std::vector<float> score(const ops::Backend* preparer, const Residency& residency) {
+  std::vector<float> score(const ops::Backend* preparer, const Residency& residency, bool ahead = false) {
     const Workers workers(2);
     const auto backend = ops::make_cpu_backend(
         Kernels::automatic, numerics_of_weights(checkpoint_->tensors()), workers,
         checkpoint_->config().ue8m0_scales);
     Runner runner(*checkpoint_, *backend, preparer, residency);
+    if (ahead) runner.prepare_ahead();
     const TokenSpan all(text_);
     const ScoreRequest request[] = {{all.first(1), all.subspan(1)}};
     EngineStatistics statistics;
@@ -72,6 +75,46 @@ TEST_P(Streaming, SameBitsWhateverStays) {
     SCOPED_TRACE(residency.bytes);
     const std::vector<float> streamed = score(preparer.get(), residency);
     EXPECT_EQ(std::memcmp(resident.data(), streamed.data(), resident.size() * sizeof(float)), 0);
+  }
+}
+
+TEST_P(Streaming, SameBitsPreparedAhead) {
+  SCOPED_TRACE(test::describe(model_));
+  const std::vector<float> resident = score(nullptr, {});
+  for (int round = 0; round < 5; ++round) {
+    const std::vector<float> ahead = score(nullptr, {}, true);
+    EXPECT_EQ(std::memcmp(resident.data(), ahead.data(), resident.size() * sizeof(float)), 0);
+  }
+}
+
+// What the other thread meets is said by the pass that needs it; nobody waits for ever.
+TEST_P(Streaming, DamageFoundAhead) {
+  const TensorView last = checkpoint_->weights().layers.back().post_attention_norm;
+  const std::string bytes = read_file(checkpoint_->shard_path(last.shard));
+  const Checkpoint damaged = [&] {
+    std::string changed = bytes;
+    const size_t at = changed.find(std::string_view(reinterpret_cast<const char*>(last.data), last.bytes()));
+    std::memset(changed.data() + at, 0xff, static_cast<size_t>(dtype_bytes(last.dtype)));  // a NaN
+    write_file_atomically(directory_.path() / checkpoint_->shard_path(last.shard).filename(), changed);
+    return Checkpoint::open(directory_.path());
+  }();
+  const Workers workers(2);
+  const auto backend = ops::make_cpu_backend(Kernels::automatic, numerics_of_weights(damaged.tensors()),
+                                             workers, damaged.config().ue8m0_scales);
+  Runner runner(damaged, *backend, nullptr, {});
+  runner.prepare_ahead();
+  const TokenSpan all(text_);
+  const ScoreRequest request[] = {{all.first(1), all.subspan(1)}};
+  EngineStatistics statistics;
+  for (int round = 0; round < 2; ++round) {
+    Logprobs sink(1);
+    try {
+      run_score(runner, request, {17, 1000, 1 << 20}, false, sink, statistics);
+      FAIL() << "damaged weights were used";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::bad_input);
+      EXPECT_NE(std::string(e.what()).find(last.name), std::string::npos) << e.what();
+    }
   }
 }
 

@@ -7,7 +7,9 @@
 
 #include <cmath>
 
+#include "engine/checkpoint/safetensors.h"
 #include "engine/reference/model.h"
+#include "tests/engine/random_models.h"
 #include "tests/engine/reference_cases.h"
 
 namespace assay::engine::test {
@@ -134,6 +136,51 @@ std::string case_name(const ::testing::TestParamInfo<ReferenceCase>& info) {
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Forward);
 INSTANTIATE_TEST_SUITE_P(Reference, Forward, ::testing::ValuesIn(exact_cases()), case_name);
+
+// Power-of-two scales stored as bytes (an fp32's exponent field) or as BF16 (its upper half) are
+// the same scales.
+TEST(ScaleFormats, MeetTheReference) {
+  ASSAY_NEED_SHARED("reference");
+  for (const std::string dtype : {"F8_E8M0", "BF16"}) {
+    SCOPED_TRACE(dtype);
+    const TemporaryDirectory directory;
+    ReferenceCase c = reference_case("dsv3-fp8-ue8m0", "ref-dequant");
+    std::vector<StoredTensor> tensors;
+    size_t scales = 0;
+    for (const auto& file : std::filesystem::directory_iterator(c.model)) {
+      if (file.path().extension() != ".safetensors") continue;
+      const SafetensorsFile shard(file.path());
+      for (const SafetensorsEntry& entry : shard.entries()) {
+        StoredTensor out{entry.name,
+                         entry.dtype,
+                         shape_text(entry.shape),
+                         {reinterpret_cast<const char*>(shard.data(entry)), entry.bytes}};
+        if (out.name.ends_with("_scale_inv")) {
+          std::string shorter;
+          for (size_t at = 0; at < out.bytes.size(); at += sizeof(uint32_t)) {
+            uint32_t bits;
+            std::memcpy(&bits, out.bytes.data() + at, sizeof bits);
+            if (dtype == "BF16")
+              shorter += {static_cast<char>(bits >> 16 & 0xff), static_cast<char>(bits >> 24)};
+            else
+              shorter += static_cast<char>(bits >> 23);
+            ++scales;
+          }
+          out.dtype = dtype;
+          out.bytes = shorter;
+        }
+        tensors.push_back(std::move(out));
+      }
+    }
+    ASSERT_GT(scales, 50u);
+    write_safetensors(directory.path() / "model.safetensors", tensors);
+    c.model = directory.path();
+    const Loaded run(c);
+    for (const ReferenceSequence& q : reference_sequences(c)) {
+      if (q.tokens.size() < 100) check_sequence(run, q);
+    }
+  }
+}
 
 TEST(ReferenceMaterial, IsThere) {
   ASSAY_NEED_SHARED("reference");
