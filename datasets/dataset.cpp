@@ -201,6 +201,7 @@ class Loader {
     check_answer(document.fields, place);
     if (!split_.cluster.empty()) document.cluster = fill_template(split_.cluster, document);
     document.content_hash = sha256_hex(canonical_json(document.fields));
+    document.where = place.where;
     out_.documents.push_back(std::move(document));
   }
 

@@ -89,6 +89,7 @@ struct Document {
   int64_t source_index = 0;  // 0-based position in the official file (of the group)
   std::map<std::string, FieldValue, std::less<>> fields;
   std::string content_hash;  // SHA-256 of the canonical JSON of `fields` (sorted keys, no spaces)
+  std::string where;         // "file:line" it was read from, for messages
 
   bool has(std::string_view field) const;                 // present and not monostate
   const std::string& text(std::string_view field) const;  // throws if absent or of another type

@@ -2,9 +2,12 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -13,6 +16,8 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "base/file.h"
+#include "base/utf8.h"
 #include "datasets/layout.h"
 
 namespace assay::datasets {
@@ -28,6 +33,20 @@ std::string address(const std::string& url, const std::string& mirror) {
          url.substr(scheme == std::string::npos ? 0 : scheme + 3);
 }
 
+// Which version of the file a part is of: the server's ETag or date, kept beside the part.
+fs::path tag_file(const fs::path& part) { return part.string() + "-of"; }
+
+std::string read_tag(const fs::path& part) {
+  std::error_code ignored;
+  return fs::exists(tag_file(part), ignored) ? read_file(tag_file(part)) : std::string();
+}
+
+void remove_part(const fs::path& part) {
+  std::error_code ignored;
+  fs::remove(part, ignored);
+  fs::remove(tag_file(part), ignored);
+}
+
 uint64_t size_of(const fs::path& path) {
   std::error_code ignored;
   const auto size = fs::file_size(path, ignored);
@@ -38,20 +57,30 @@ uint64_t size_of(const fs::path& path) {
 // exceptions must not pass through C.
 class Transfer {
  public:
-  Transfer(std::string url, fs::path part, FetchProgress progress, const FetchOptions& options)
+  // `known`: a published digest will tell whether the result is right. Else a part is gone on with only
+  // if the server says that it still has the version that the part is of.
+  Transfer(std::string url, fs::path part, FetchProgress progress, const FetchOptions& options, bool known)
       : url_(std::move(url)),
         part_(std::move(part)),
         progress_(std::move(progress)),
-        options_(options) {
+        options_(options),
+        known_(known) {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
     fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (fd_ < 0)
       throw_resource("cannot be written: " + std::string(std::strerror(errno)), part_.string());
-    start_ = size_of(part_);
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(fd_);
+      throw_resource("is being written by another fetch", part_.string(), "wait for it");
+    }
+    tag_ = read_tag(part_);
+    if (known_ || !tag_.empty()) start_ = size_of(part_);
   }
   ~Transfer() {
-    if (fd_ >= 0) ::close(fd_);
+    const bool nothing = size_of(part_) == 0;
+    ::close(fd_);
+    if (nothing) remove_part(part_);
   }
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
@@ -84,10 +113,16 @@ class Transfer {
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
     // The range is asked for by hand: with CURLOPT_RESUME_FROM curl fails on a server that answers
     // with the whole file, which is only a reason to start over.
-    const std::string range = std::to_string(start_) + "-";
+    const std::string range = std::to_string(start_) + "-", condition = "If-Range: " + tag_;
     if (start_ > 0) curl_easy_setopt(c, CURLOPT_RANGE, range.c_str());
+    const std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(
+        start_ > 0 && !tag_.empty() ? curl_slist_append(nullptr, condition.c_str()) : nullptr, curl_slist_free_all);
+    if (headers) curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers.get());
     const CURLcode code = curl_easy_perform(c);
-    if (!write_error_.empty()) throw_resource("cannot be written: " + write_error_, part_.string());
+    if (!write_error_.empty()) {
+      throw_resource("cannot be written: " + write_error_, part_.string(),
+                     "make room and run the command again: it goes on where it stopped");
+    }
     if (stopped_) {
       throw_resource("download stopped", part_.string(), "the next fetch goes on from here");
     }
@@ -96,7 +131,11 @@ class Transfer {
       // file.
       if (status_ == 416 && start_ > 0) return start_;
       const std::string detail = *reason ? reason : curl_easy_strerror(code);
-      throw_bad_input("download failed: " + detail, url_, "run the command again to go on");
+      const bool gone = (status_ >= 400 && status_ < 500 && status_ != 429) || code == CURLE_TOO_MANY_REDIRECTS ||
+                        code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT;
+      throw_bad_input("download failed: " + detail, url_,
+                      gone ? "if the publisher has moved it: --mirror URL, or place the file yourself"
+                           : "run the command again to go on");
     }
     if (::fsync(fd_) != 0) {
       throw_resource("cannot be written: " + std::string(std::strerror(errno)), part_.string());
@@ -114,6 +153,16 @@ class Transfer {
       t->status_ = space == std::string_view::npos
                        ? 0
                        : std::atoi(std::string(line.substr(space + 1, 3)).c_str());
+      t->etag_.clear();
+      t->date_.clear();
+    }
+    if (const size_t colon = line.find(':'); colon != std::string_view::npos) {
+      std::string name(line.substr(0, colon));
+      std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+      const std::string value(utf8::strip(line.substr(colon + 1)));
+      // A weak ETag does not promise equal bytes.
+      if (name == "etag" && !value.starts_with("W/")) t->etag_ = value;
+      if (name == "last-modified") t->date_ = value;
     }
     return size * count;
   }
@@ -130,6 +179,7 @@ class Transfer {
         t->write_error_ = std::strerror(errno);
         return 0;
       }
+      t->keep_tag();
     }
     for (size_t done = 0; done < size * count;) {
       const ssize_t n = ::write(t->fd_, data + done, size * count - done);
@@ -142,6 +192,20 @@ class Transfer {
     }
     t->progress_.done += size * count;
     return size * count;
+  }
+
+  // Without a tag a part of an older version must not keep the older one's.
+  void keep_tag() noexcept {
+    try {
+      const std::string& tag = etag_.empty() ? date_ : etag_;
+      if (tag.empty()) {
+        fs::remove(tag_file(part_));
+      } else {
+        write_file_atomically(tag_file(part_), tag);
+      }
+    } catch (const std::exception&) {
+      // The part is then begun again next time.
+    }
   }
 
   static int on_progress(void* self, curl_off_t total, curl_off_t, curl_off_t, curl_off_t) {
@@ -163,6 +227,8 @@ class Transfer {
   fs::path part_;
   FetchProgress progress_;
   const FetchOptions& options_;
+  const bool known_;
+  std::string tag_, etag_, date_;
   int fd_ = -1;
   uint64_t start_ = 0, resumed_ = 0;
   int status_ = 0;
@@ -190,6 +256,9 @@ void check(const OriginFile& file, const fs::path& path, const std::string& dige
 std::vector<Fetched> fetch(const DatasetSpec& spec, const fs::path& root,
                            const FetchOptions& options) {
   const auto& files = spec.layout().origin;
+  if (!options.mirror.empty() && !options.mirror.starts_with("http://") && !options.mirror.starts_with("https://")) {
+    throw_usage("a mirror is an http or https address, not '" + options.mirror + "'");
+  }
   if (files.empty()) {
     throw_usage("data set \"" + spec.task() + "\" has no published address to fetch from",
                 spec.layout().note);
@@ -219,17 +288,18 @@ std::vector<Fetched> fetch(const DatasetSpec& spec, const fs::path& root,
       const fs::path part = path.string() + ".part";
       FetchProgress progress{file.to, 0, file.bytes >= 0 ? static_cast<uint64_t>(file.bytes) : 0, i,
                              files.size()};
-      result.resumed_from = Transfer(result.url, part, progress, options).run();
+      result.resumed_from = Transfer(result.url, part, progress, options, !file.sha256.empty()).run();
       result.sha256 = sha256_file_hex(part);
       try {
         check(file, part, result.sha256,
               "the server has another file than the task file states; it was removed");
       } catch (...) {
-        fs::remove(part, ignored);
+        remove_part(part);
         throw;
       }
       fs::rename(part, path, error);
       if (error) throw_resource("cannot be renamed: " + error.message(), part.string());
+      fs::remove(tag_file(part), ignored);
       result.bytes = size_of(path);
       result.verified = !file.sha256.empty();
       result.state = Fetched::State::fetched;

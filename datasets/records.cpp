@@ -26,6 +26,11 @@ void read_csv(std::string_view text, const std::string& where, const SplitLayout
   if (split.header) {
     if (rows.empty()) throw_bad_input("has no header row", where);
     columns = rows[0].cells;
+    for (auto column = columns.begin(); column != columns.end(); ++column) {
+      if (!column->empty() && std::find(columns.begin(), column, *column) != column) {
+        throw_bad_input("header has the column \"" + *column + "\" twice", where + ":1");
+      }
+    }
     for (const std::string& wanted : split.columns) {
       if (std::find(columns.begin(), columns.end(), wanted) == columns.end()) {
         throw_bad_input("header lacks the column \"" + wanted + "\"", where + ":1");

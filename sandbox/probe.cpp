@@ -124,8 +124,6 @@ Established try_level(Level level, const Options& options) {
   }
   shared.environment = make_environment(level, options.python);
   shared.environment.directory = made.directory->path();
-  shared.candidates = std::make_unique<Server>(shared.environment, Role::candidate);
-  shared.checkers = std::make_unique<Server>(shared.environment, Role::checker);
   prove(shared, canary);
   fs::remove(canary);
   if (level != Level::c) {
@@ -138,8 +136,8 @@ Established try_level(Level level, const Options& options) {
   probe.seccomp = true;
   probe.other_user = shared.environment.first_user != 0;
   probe.forks_refused = level != Level::a;
-  probe.numpy = shared.candidates->has_numpy();
-  probe.python_version = shared.candidates->python_version();
+  probe.numpy = shared.plain.candidates.has_numpy();
+  probe.python_version = shared.plain.candidates.python_version();
   return made;
 }
 

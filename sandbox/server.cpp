@@ -35,7 +35,7 @@ constexpr char kWarmModules[] =
     "math cmath re sys os copy datetime itertools collections heapq functools hashlib string "
     "typing random bisect statistics operator io json time decimal fractions struct array queue "
     "threading abc enum dataclasses textwrap unicodedata calendar types contextlib inspect "
-    "traceback linecache warnings numbers ast atexit zoneinfo _strptime numpy";
+    "traceback linecache warnings numbers ast atexit zoneinfo _strptime";
 
 // Runs the sources that were handed over as descriptor 5: name NUL size NUL text, repeated; the
 // last one is the role.
@@ -217,8 +217,8 @@ SlotServer::~SlotServer() {
   }
 }
 
-Server::Server(const Environment& environment, Role role)
-    : environment_(environment), role_(role) {}
+Server::Server(const Environment& environment, Role role, bool numpy)
+    : environment_(environment), role_(role), numpy_(numpy) {}
 
 Server::~Server() { stop(); }
 
@@ -280,7 +280,8 @@ void Server::start() {
   send_message(control_.get(),
                pack_fields({namespaces ? "/assay/guard.so" : "/proc/self/fd/4",
                             std::to_string(flags), environment_.filters.server,
-                            environment_.filters.program, readable, kWarmModules}));
+                            environment_.filters.program, readable,
+                            std::string(kWarmModules) + (numpy_ ? " numpy" : "")}));
   const Message hello = expect('H');
   const auto fields = unpack_fields(std::string_view(hello.bytes).substr(1), 2);
   if (!fields) throw_resource("the fork server did not introduce itself", environment_.python);
@@ -316,7 +317,8 @@ SlotServer Server::try_make_slot() {
   if (environment_.level == Level::c) {
     slot.directory =
         environment_.directory /
-        ((role_ == Role::candidate ? "candidate-" : "checker-") + std::to_string(slots_made_));
+        ((role_ == Role::candidate ? "candidate-" : "checker-") + std::string(numpy_ ? "numpy-" : "") +
+         std::to_string(slots_made_));
     writable = slot.directory;
     fs::create_directory(slot.directory);
     chmod(slot.directory.c_str(), 0700);

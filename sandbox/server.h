@@ -61,7 +61,8 @@ struct SlotServer {
 // Thread-safe. Starts its process when first asked for a slot and again whenever it was lost.
 class Server {
  public:
-  Server(const Environment& environment, Role role);
+  // With numpy loaded or without: its pages would cost every fork, for programs that do not use it too.
+  Server(const Environment& environment, Role role, bool numpy);
   ~Server();  // ends the process and all its descendants
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -69,7 +70,7 @@ class Server {
   // Throws Error(resource) naming the step that failed.
   SlotServer make_slot();
   std::string python_version();
-  bool has_numpy();
+  bool has_numpy();  // importable, loaded or not
 
  private:
   void start();
@@ -79,6 +80,7 @@ class Server {
 
   const Environment& environment_;
   const Role role_;
+  const bool numpy_;
   std::mutex mutex_;
   Descriptor control_, init_, errors_;  // init_: pidfd of process 1 of the namespace
   pid_t launcher_ = -1;

@@ -38,10 +38,10 @@ struct Worker::Run {
   Sha256 tests;
 };
 
-void Worker::make_slot() {
+std::unique_ptr<Slot> Worker::make_slot(Servers& servers) {
   auto slot = std::make_unique<Slot>();
-  slot->candidate = shared_.candidates->make_slot();
-  slot->checker = shared_.checkers->make_slot();
+  slot->candidate = servers.candidates.make_slot();
+  slot->checker = servers.checkers.make_slot();
   if (shared_.groups) {
     slot->group = shared_.groups->make("slot-" + std::to_string(number_) + "-" +
                                        std::to_string(slots_made_++));
@@ -55,19 +55,31 @@ void Worker::make_slot() {
   for (const SlotServer* server : {&slot->candidate, &slot->checker}) {
     if (!send_message(server->control.get(), "G")) throw_resource("a slot server died", "sandbox");
   }
-  slot_ = std::move(slot);
+  return slot;
 }
+
+namespace {
+
+// Whether the program or its tests will want numpy; if that is not seen, they load it themselves.
+bool mentions_numpy(const Job& job) {
+  return job.candidate_fields.find("numpy") != std::string::npos ||
+         job.checker_fields.find("numpy") != std::string::npos;
+}
+
+}  // namespace
 
 Observation Worker::execute_once(const Job& job, const Limits& limits, bool alone) {
   shared_.crowd.enter(alone);
   Observation seen;
+  const bool numpy = mentions_numpy(job);
+  std::unique_ptr<Slot>& slot = numpy ? numpy_slot_ : plain_slot_;
   try {
-    if (!slot_) make_slot();
-    seen = sandbox::execute(*slot_, job, limits, shared_.environment.level, alone);
+    if (!slot) slot = make_slot(numpy ? shared_.numpy : shared_.plain);
+    seen = sandbox::execute(*slot, job, limits, shared_.environment.level, alone);
   } catch (const std::exception& error) {
     seen.broken = error.what();
   }
-  if (!seen.broken.empty()) slot_.reset();
+  if (!seen.broken.empty()) slot.reset();
   shared_.crowd.leave(alone);
   return seen;
 }
@@ -209,7 +221,7 @@ Verdict Worker::judge_once(const Program& program) {
     run.verdict.outcome = Outcome::sandbox_error;
     run.verdict.reason = error.what();
   }
-  run.verdict.python_version = shared_.candidates->python_version();
+  run.verdict.python_version = shared_.plain.candidates.python_version();
   run.verdict.tests_sha256 = run.tests.finish_hex();
   return std::move(run.verdict);
 }

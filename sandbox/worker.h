@@ -26,11 +26,19 @@ class Crowd {
   bool alone_inside_ = false;
 };
 
+// The two sides' servers for one kind of program; they start when a program first needs them.
+struct Servers {
+  Servers(const Environment& environment, bool numpy)
+      : candidates(environment, Role::candidate, numpy),
+        checkers(environment, Role::checker, numpy) {}
+  Server candidates, checkers;
+};
+
 // What the workers of a sandbox share.
 struct Shared {
   Environment environment;
   std::unique_ptr<ControlGroups> groups;  // level a only
-  std::unique_ptr<Server> candidates, checkers;
+  Servers plain{environment, false}, numpy{environment, true};
   Crowd crowd;
 };
 
@@ -47,7 +55,7 @@ class Worker {
   // One execution with its retries. `judge` turns an observation into a judgement.
   Judgement execute(const Job& job, Run& run,
                     const std::function<Judgement(const Observation&)>& judge);
-  void make_slot();
+  std::unique_ptr<Slot> make_slot(Servers& servers);
   void judge_call(const CallTests& tests, Run& run);
   void judge_stdio(const StdioTests& tests, Run& run);
   void judge_function(const FunctionTests& tests, Run& run);
@@ -56,7 +64,7 @@ class Worker {
   Shared& shared_;
   const int number_;
   int slots_made_ = 0;
-  std::unique_ptr<Slot> slot_;
+  std::unique_ptr<Slot> plain_slot_, numpy_slot_;
 };
 
 }  // namespace assay::sandbox

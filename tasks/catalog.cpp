@@ -331,7 +331,8 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list,
       try {
         self(self, std::move(member), path);
       } catch (const Error& error) {
-        if (error.kind() != ErrorKind::usage) throw;  // says where already
+        // What the command line adds is not the file's mistake; other errors say where already.
+        if (error.kind() != ErrorKind::usage || !choice.variant.empty() || !default_variant.empty()) throw;
         throw_bad_input("suite " + suite->name + ": " + error.message(), suite->origin, error.remedy());
       }
     }

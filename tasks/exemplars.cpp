@@ -140,6 +140,7 @@ ExemplarPool::ExemplarPool(const ShotsRule& asked, int k, const std::string& tas
       std::optional<std::string> only = rule_->across_groups ? std::nullopt : group;
       own_split_ = datasets::load_split(spec, root, rule_->from, only);
       sources_ = own_split_.files;
+      warnings_.insert(warnings_.end(), own_split_.warnings.begin(), own_split_.warnings.end());
     }
     const std::vector<datasets::Document>& pool = same ? scored : own_split_.documents;
     for (const datasets::Document& document : pool) by_key_[key(document)].push_back(&document);
@@ -151,9 +152,32 @@ ExemplarPool::ExemplarPool(const ShotsRule& asked, int k, const std::string& tas
       for (size_t i = 0; i < count; ++i) digest.update_field(candidates[i]->content_hash);
     }
     if (rule_->pick == Pick::random) draw(scored);
+    if (rule_->pick != Pick::siblings) warn_of_few(task);
   }
   if (rule_->pick == Pick::hash) digest.update_field(std::to_string(seed));
   digest_ = digest.finish_hex();
+}
+
+// Subjects or languages of the scored documents for which `from` has too few rows.
+void ExemplarPool::warn_of_few(const std::string& task) {
+  std::map<std::string, size_t> few;  // what people call the key -> rows
+  for (const datasets::Document& document : scored_) {
+    const auto pool = by_key_.find(key(document));
+    const size_t rows = pool == by_key_.end() ? 0 : pool->second.size();
+    if (rows >= static_cast<size_t>(k_)) continue;
+    few[document.group.empty() ? "some documents" : document.group] = rows;
+  }
+  if (few.empty()) return;
+  std::string names;
+  size_t named = 0;
+  constexpr size_t kNamed = 5;
+  for (const auto& [name, rows] : few) {
+    if (++named > kNamed) break;
+    names += (names.empty() ? "" : ", ") + name + " (" + std::to_string(rows) + ")";
+  }
+  if (few.size() > kNamed) names += " and " + std::to_string(few.size() - kNamed) + " more";
+  warnings_.push_back(task + ": split " + rule_->from + " has fewer than " + std::to_string(k_) +
+                      " exemplars for " + names);
 }
 
 std::string ExemplarPool::key(const datasets::Document& document) const {

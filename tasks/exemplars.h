@@ -66,6 +66,7 @@ class ExemplarPool {
   using Candidates = std::vector<const datasets::Document*>;
   std::string key(const datasets::Document& document) const;
   void order(Candidates& candidates, const std::string& task, uint64_t seed) const;
+  void warn_of_few(const std::string& task);
   void draw(const std::vector<datasets::Document>& scored);
 
   const ShotsRule* rule_;

@@ -34,7 +34,10 @@ std::string_view Fields::document_id() const {
 std::string Fields::place(std::string_view name) const {
   std::string place = "field '" + std::string(name) + "'";
   if (auto id = document_id(); !id.empty()) place += " of " + std::string(id);
-  return place;
+  const Fields* holder = this;
+  while (!holder->document_ && holder->parent_) holder = holder->parent_;
+  const bool known = holder->document_ && !holder->document_->where.empty();
+  return known ? holder->document_->where + ": " + place : place;
 }
 
 const FieldValue& Fields::require(std::string_view name) const {

@@ -136,7 +136,9 @@ Task Task::open(const Catalog& catalog, const Selection& selection) {
   if (file.sample) keep_sample(*file.sample, state.scored.documents);
   const std::vector<Document>& documents = state.scored.documents;
   if (documents.empty()) {
-    throw_bad_input("split " + file.split + " has no documents", selection.task);
+    const bool one = state.sources.size() == 1;
+    throw_bad_input("split " + file.split + " of " + selection.task + " has no documents",
+                    one ? state.sources.front().path.string() : selection.data_root.string());
   }
 
   int k = selection.shots.value_or(file.shots.k);

@@ -14,6 +14,7 @@
 #include "datasets/registry.h"
 #include "harness/cli/data_root.h"
 #include "harness/cli/verbs.h"
+#include "harness/evaluation/collector.h"
 #include "tasks/catalog.h"
 #include "tasks/task_file.h"
 
@@ -135,16 +136,27 @@ void fetch(const Options& options) {
   datasets::FetchOptions how;
   how.mirror = options.mirror;
   how.dry_run = options.dry_run;
-  const bool terminal = ::isatty(STDERR_FILENO) != 0;
-  if (!options.quiet && terminal) {
-    how.progress = [](const datasets::FetchProgress& progress) {
-      show_progress(progress);
-      return true;
-    };
-  }
-  for (const auto& spec : asked_specs(options)) {
-    const auto files = datasets::fetch(spec, root, how);
-    if (how.progress) std::fprintf(stderr, "\r\x1b[K");
+  const bool show = !options.quiet && ::isatty(STDERR_FILENO) != 0;
+  install_interrupt_handler();
+  how.progress = [show](const datasets::FetchProgress& progress) {
+    if (show) show_progress(progress);
+    return !interrupted();
+  };
+  const auto specs = asked_specs(options);
+  // One data set that cannot be had does not keep the others from coming.
+  std::string failed;
+  for (const auto& spec : specs) {
+    std::vector<datasets::Fetched> files;
+    try {
+      files = datasets::fetch(spec, root, how);
+    } catch (const Error& error) {
+      if (show) std::fprintf(stderr, "\r\x1b[K");
+      if (specs.size() == 1 || interrupted()) throw;
+      std::cerr << "not fetched: " << spec.task() << ": " << error.what() << '\n';
+      failed += (failed.empty() ? "" : ", ") + spec.task();
+      continue;
+    }
+    if (show) std::fprintf(stderr, "\r\x1b[K");
     for (const auto& file : files) {
       std::cout << utf8::padded(file.state == State::present   ? "present"
                           : file.state == State::fetched ? "fetched"
@@ -159,6 +171,7 @@ void fetch(const Options& options) {
     const std::string note = datasets::status(spec, root).note;
     if (!note.empty()) std::cerr << spec.task() << ": " << note << '\n';
   }
+  if (!failed.empty() && !options.dry_run) throw_bad_input("not everything was fetched", failed);
 }
 
 }  // namespace

@@ -75,6 +75,19 @@ std::string after_last_equals(std::string_view text) {
   return std::string(text);
 }
 
+// The inside of the last \boxed, which must be complete and have its brace at once.
+std::optional<std::string> inside_last_box(std::string_view text) {
+  constexpr std::string_view kOpen = "\\boxed{";
+  text.remove_prefix(text.rfind("\\boxed"));
+  if (!text.starts_with(kOpen)) return std::nullopt;
+  int open = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '{') ++open;
+    if (text[at] == '}' && --open == 0) return after_last_equals(text.substr(kOpen.size(), at - kOpen.size()));
+  }
+  return std::nullopt;
+}
+
 // The last match of (?:\$)?\d+(?:\.\d+)?(?![\w\d]): a number that no letter or digit follows.
 std::optional<std::string> last_number(std::string_view text) {
   const auto digits_end = [&](size_t at) {
@@ -116,10 +129,7 @@ std::optional<std::string> parse_math_answer(std::string_view text) {
       text = utf8::strip(text.substr((leads ? 0 : at) + prefix.size()));
     }
   }
-  if (text.find("\\boxed") != std::string_view::npos) {
-    const auto boxed = last_boxed(text);
-    return boxed ? std::optional(after_last_equals(*boxed)) : boxed;
-  }
+  if (text.find("\\boxed") != std::string_view::npos) return inside_last_box(text);
   std::optional<std::string> dollars;
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());

@@ -1,6 +1,7 @@
 #include "tasks/answers/cmrc.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/utf8.h"
 #include "tasks/answers/normalise.h"
@@ -10,26 +11,75 @@ namespace {
 
 constexpr std::string_view kPunctuation = "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』";
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// The words of a run without Chinese characters, as NLTK's Treebank tokenizer finds them (the authors'
+// script calls it): numbers keep their commas and points, a full stop is apart at the end only.
+// Contractions of English other than 's and n't stay together.
+void add_words(std::string_view run, std::vector<std::string>& out) {
+  constexpr std::string_view kApart = ";@#$%&?!()[]{}<>", kClosing = "])}>\"' ";
+  std::string word;
+  const auto end_word = [&] {
+    for (const std::string_view ending : {"n't", "'ll", "'re", "'ve", "'s", "'m", "'d", "'"}) {
+      if (word.size() > ending.size() && word.ends_with(ending) && word[word.size() - ending.size() - 1] != '\'') {
+        out.push_back(word.substr(0, word.size() - ending.size()));
+        word = ending;
+        break;
+      }
+    }
+    if (!word.empty()) out.push_back(word);
+    word.clear();
+  };
+  const auto apart = [&](std::string_view text) {
+    end_word();
+    out.emplace_back(text);
+  };
+  bool after_comma = false;  // NLTK's pattern takes the character after a comma with it
+  for (size_t at = 0; at < run.size();) {
+    const size_t start = at;
+    const char32_t c = utf8::decode(run, at);
+    const std::string_view character = run.substr(start, at - start);
+    const bool taken = std::exchange(after_comma, false);
+    if (utf8::is_space(c)) {
+      end_word();
+    } else if (kApart.find(character) != std::string_view::npos || (c >= U'‒' && c <= U'―') ||
+               character == "‘" || character == "«" || character == "»" || character == "„") {
+      apart(character);
+    } else if (c == ',' && (at == run.size() || (!taken && !is_digit(run[at])))) {
+      apart(character);
+      after_comma = true;
+    } else if (c == '.') {
+      const size_t dots = std::min(run.find_first_not_of('.', start), run.size());
+      const bool last = run.find_first_not_of(kClosing, dots) == std::string_view::npos;
+      if (dots - start > 1 || (last && start > 0)) {
+        apart(run.substr(start, dots - start));
+      } else {
+        word += '.';
+      }
+      at = dots;
+    } else if (c == '"') {
+      const bool opening = start == 0 || std::string_view(" ([{<").find(run[start - 1]) != std::string_view::npos;
+      apart(opening ? "``" : "''");
+    } else {
+      word += character;
+    }
+  }
+  end_word();
+}
+
 std::vector<std::string> segments(std::string_view text) {
   const std::string clean = n_zh(text);
   std::vector<std::string> out;
-  bool in_word = false;
+  size_t run = 0;  // begin of the characters since the last Chinese one
   for (size_t position = 0; position < clean.size();) {
     const size_t start = position;
     const char32_t c = utf8::decode(clean, position);
-    if (utf8::is_space(c)) {
-      in_word = false;
-      continue;
-    }
-    const bool cjk = c >= 0x4E00 && c <= 0x9FA5;
-    const bool word = !cjk && (c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'));
-    if (word && in_word) {
-      out.back() += clean.substr(start, position - start);
-    } else {
-      out.push_back(clean.substr(start, position - start));
-    }
-    in_word = word;
+    if (c < 0x4E00 || c > 0x9FA5) continue;
+    add_words(std::string_view(clean).substr(run, start - run), out);
+    out.push_back(clean.substr(start, position - start));
+    run = position;
   }
+  add_words(std::string_view(clean).substr(run), out);
   return out;
 }
 

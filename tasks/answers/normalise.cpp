@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "base/utf8.h"
 
@@ -42,14 +43,28 @@ std::vector<std::string_view> words(std::string_view text) {
   return out;
 }
 
+namespace {
+
+bool is_cased(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
+}
+
+}  // namespace
+
 std::string lower(std::string_view text) {
   std::string out;
+  bool in_word = false;  // the character before is a cased letter
   for (size_t position = 0; position < text.size();) {
     size_t start = position;
     bool valid = true;
     char32_t c = utf8::decode(text, position, &valid);
+    const bool word_before = std::exchange(in_word, valid && is_cased(c));
     if (valid && c == 0x130) {
       out += "i\u0307";  // the one letter whose lower case is two
+    } else if (valid && c == U'Σ' && word_before) {
+      size_t next = position;
+      out += next < text.size() && is_cased(utf8::decode(text, next)) ? "σ" : "ς";
     } else if (valid) {
       utf8::append(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
     } else {

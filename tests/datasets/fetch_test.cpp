@@ -49,6 +49,9 @@ class Server {
   bool ranges = true;
   size_t cut_after = std::string::npos;  // closes the connection after so many bytes, once
   std::vector<std::string> requests;     // "path range"; read after the fetch
+  std::map<std::string, std::string> redirects;  // path -> Location
+  std::string tag;                       // ETag of every file; a range is given only to who names it
+  int errors = 0;                        // so many requests are answered with 503
 
  private:
   void serve() {
@@ -73,9 +76,17 @@ class Server {
       from = std::stoul(request.substr(at + 13));
     }
     requests.push_back(path + " " + std::to_string(from));
+    if (const size_t at = request.find("If-Range: "); at != std::string::npos) {
+      if (request.substr(at + 10, request.find("\r\n", at) - at - 10) != tag) from = 0;
+    }
     std::string head, body;
     const auto it = files.find(path);
-    if (it == files.end()) {
+    if (errors > 0) {
+      --errors;
+      head = "HTTP/1.1 503 Service Unavailable\r\n";
+    } else if (const auto redirect = redirects.find(path); redirect != redirects.end()) {
+      head = "HTTP/1.1 302 Found\r\nLocation: " + redirect->second + "\r\n";
+    } else if (it == files.end()) {
       head = "HTTP/1.1 404 Not Found\r\n";
     } else if (from > 0 && ranges && from >= it->second.size()) {
       head = "HTTP/1.1 416 Range Not Satisfiable\r\n";
@@ -86,6 +97,7 @@ class Server {
       head = "HTTP/1.1 200 OK\r\n";
       body = it->second;
     }
+    if (!tag.empty()) head += "ETag: " + tag + "\r\n";
     head += "Content-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n";
     if (cut_after < body.size()) body.resize(cut_after), cut_after = std::string::npos;
     const std::string all = head + body;
@@ -119,6 +131,13 @@ class Fetch : public ::testing::Test {
   fs::path file() const { return root() / "toy/a.jsonl"; }
   fs::path part() const { return root() / "toy/a.jsonl.part"; }
   fs::path root() const { return directory_.path(); }
+  // Nothing but finished files.
+  bool clean() const {
+    for (const auto& entry : fs::recursive_directory_iterator(root())) {
+      if (entry.path().string().find(".part") != std::string::npos) return false;
+    }
+    return true;
+  }
 
   std::string content_;
   Server server_;
@@ -204,6 +223,70 @@ TEST_F(Fetch, HttpErrorsNameTheAddress) {
       << message;
   EXPECT_NE(message.find("404"), std::string::npos) << message;
   EXPECT_FALSE(fs::exists(file()));
+}
+
+TEST_F(Fetch, AnErrorOfTheServerPasses) {
+  server_.errors = 1;
+  const std::string message = message_of([&] { fetch(spec(), root(), options_); });
+  EXPECT_NE(message.find("503 (run the command again to go on)"), std::string::npos) << message;
+  EXPECT_TRUE(clean());
+  EXPECT_EQ(fetch(spec(), root(), options_)[0].state, Fetched::State::fetched);
+  EXPECT_EQ(read_file(file()), content_);
+}
+
+TEST_F(Fetch, FollowsRedirectionsToTheWebOnly) {
+  server_.redirects["/publisher.org/a.jsonl"] = "/elsewhere/b";
+  server_.files["/elsewhere/b"] = content_;
+  EXPECT_EQ(fetch(spec(), root(), options_)[0].state, Fetched::State::fetched);
+  fs::remove(file());
+  server_.redirects["/publisher.org/a.jsonl"] = "file:///etc/hosts";
+  EXPECT_NE(message_of([&] { fetch(spec(), root(), options_); }).find("Protocol \"file\" not supported"),
+            std::string::npos);
+  server_.redirects["/publisher.org/a.jsonl"] = "/publisher.org/a.jsonl";
+  EXPECT_NE(message_of([&] { fetch(spec(), root(), options_); }).find("redirects"), std::string::npos);
+  EXPECT_FALSE(fs::exists(file()));
+  EXPECT_TRUE(clean());
+}
+
+// Without a published digest nothing would tell two halves of two versions from a file.
+TEST_F(Fetch, GoesOnOnlyWithTheSameVersion) {
+  const DatasetSpec unknown = spec("");
+  server_.tag = "\"v1\"";
+  server_.cut_after = 100000;
+  EXPECT_THROW(fetch(unknown, root(), options_), Error);
+  server_.cut_after = 50000;
+  EXPECT_THROW(fetch(unknown, root(), options_), Error);
+  EXPECT_EQ(fs::file_size(part()), 150000u);
+  server_.tag = "\"v2\"";
+  server_.files["/publisher.org/a.jsonl"] = std::string(content_.size(), 'x');
+  EXPECT_EQ(fetch(unknown, root(), options_)[0].resumed_from, 0u);
+  EXPECT_EQ(read_file(file()), std::string(content_.size(), 'x'));
+  EXPECT_EQ(server_.requests.back(), "/publisher.org/a.jsonl 150000");
+  EXPECT_TRUE(clean());
+  // A server that names no version: from the start.
+  fs::remove(file());
+  server_.tag.clear();
+  server_.cut_after = 100000;
+  EXPECT_THROW(fetch(unknown, root(), options_), Error);
+  fetch(unknown, root(), options_);
+  EXPECT_EQ(server_.requests.back(), "/publisher.org/a.jsonl 0");
+}
+
+TEST_F(Fetch, MirrorsAreWebAddresses) {
+  options_.mirror = "ftp://mirror";
+  EXPECT_NE(message_of([&] { fetch(spec(), root(), options_); }).find("an http or https address"), std::string::npos);
+  EXPECT_TRUE(fs::is_empty(root()));
+}
+
+TEST_F(Fetch, TwoAtOnceDoNotWriteOneFile) {
+  options_.progress = [&](const FetchProgress&) {
+    FetchOptions other = options_;
+    other.progress = nullptr;
+    EXPECT_NE(message_of([&] { fetch(spec(), root(), other); }).find("written by another fetch"), std::string::npos);
+    return true;
+  };
+  fetch(spec(), root(), options_);
+  EXPECT_EQ(read_file(file()), content_);
 }
 
 TEST_F(Fetch, DryRunTouchesNothing) {

@@ -1,6 +1,7 @@
 // Real benchmarks through the sandbox: reference solutions pass, and bodies replaced by nonsense do
 // not. Expected verdicts are those of the benchmarks' own executors.
 #include <functional>
+#include <map>
 
 #include "tests/sandbox/support.h"
 
@@ -114,6 +115,56 @@ TEST_P(References, CruxEvalPasses) {
   });
   expect_all_pass(*sandbox, input, 800);
   expect_all_pass(*sandbox, output, 800);
+}
+
+// LiveCodeBench publishes no solutions; these follow from the statements of the three problems whose
+// tests are there, and are right by the data set's own outputs. Nonsense in the same form is not.
+TEST_P(References, LiveCodeBenchSamples) {
+  SHARED_OR_SKIP(path, "datasets/livecodebench/input_output_sample.jsonl");
+  SANDBOX_OR_SKIP(sandbox, GetParam(), 2);
+  const std::map<std::string, std::string> solutions = {
+      {"1873_A",
+       "for _ in range(int(input())):\n"
+       "    print('YES' if sum(a != b for a, b in zip(input(), 'abc')) in (0, 2) else 'NO')\n"},
+      {"abc301_a",
+       "n = int(input())\ns = input()\nt, a = s.count('T'), s.count('A')\n"
+       "print('T' if t > a or t == a and s[-1] == 'A' else 'A')\n"},
+      {"2727",
+       "class Solution:\n    def countSeniors(self, details):\n"
+       "        return sum(int(one[11:13]) > 60 for one in details)\n"}};
+  const char* wrong_scripts[] = {"", "print('YES')\n", "import sys\nsys.exit(0)\n"};
+  const char* wrong_bodies[] = {"return None", "return 4711", "import sys; sys.exit(0)"};
+  size_t problems = 0;
+  json::for_each_line(read_file(path), path, [&](json::Value line, size_t) {
+    ++problems;
+    const std::string id(line.at("question_id").string());
+    const json::Value tests = line.at("input_output");
+    const std::vector<std::string> inputs = tests.at("inputs").strings(),
+                                   outputs = tests.at("outputs").strings();
+    std::vector<Case> all;
+    for (size_t i = 0; i < inputs.size(); ++i) all.push_back({inputs[i], outputs[i]});
+    const bool calls = id == "2727";
+    const auto outcome = [&](const std::string& solution) {
+      Program made;
+      if (calls) {
+        made.tests = FunctionTests{solution, std::string(tests.at("fn_name").string()), cases(all)};
+      } else {
+        made.tests = StdioTests{solution, cases(all), {}, false};
+      }
+      return sandbox->submit(std::move(made)).get();
+    };
+    const Verdict right = outcome(solutions.at(id));
+    EXPECT_TRUE(right.passed()) << id << ": " << summary(right);
+    EXPECT_EQ(right.cases_run, static_cast<int64_t>(all.size())) << id;
+    for (int i = 0; i < 3; ++i) {
+      const std::string nonsense =
+          calls ? std::string("class Solution:\n    def countSeniors(self, details): ") + wrong_bodies[i] + "\n"
+                : std::string(wrong_scripts[i]);
+      const Verdict wrong = outcome(nonsense);
+      EXPECT_EQ(wrong.outcome, Outcome::fail) << id << " with " << nonsense << summary(wrong);
+    }
+  });
+  EXPECT_EQ(problems, 3u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, References, ::testing::Values(Level::a, Level::b, Level::c),

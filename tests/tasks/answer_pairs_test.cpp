@@ -3,12 +3,16 @@
 // equally often.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "tasks/answers/agieval.h"
 #include "tasks/answers/hendrycks.h"
 #include "tasks/answers/latex.h"
+#include "tasks/answers/normalise.h"
 #include "tasks/task_file.h"
 #include "tests/support/paths.h"
 
@@ -68,6 +72,56 @@ TEST(AnswerPairs, NumberExtraction) {
   });
   EXPECT_GT(seen[true], 150u);
   EXPECT_GT(seen[false], 150u);
+}
+
+// Every text in its normal form, or as AGIEval's parser reads it.
+TEST(AnswerPairs, TextForms) {
+  std::map<std::string, size_t> seen;
+  for_each_case("text_forms.jsonl", [&](json::Value c) {
+    const std::string rule(c.at("rule").string()), text(c.at("text").string());
+    ++seen[rule];
+    if (rule == "parse_math") {
+      const std::optional<std::string> found = answers::parse_math_answer(text);
+      EXPECT_EQ(found.has_value(), !c.at("result").is_null()) << text;
+      EXPECT_EQ(found.value_or(""), c.at("result").is_null() ? "" : c.at("result").string()) << text;
+      return;
+    }
+    const std::string form = rule == "squad"    ? answers::n_squad(text)
+                             : rule == "trivia" ? answers::n_trivia(text)
+                                                : answers::n_opencompass(text);
+    EXPECT_EQ(form, c.at("result").string()) << rule << ": " << text;
+  });
+  EXPECT_EQ(seen.size(), 4u);
+  for (const auto& [rule, count] : seen) EXPECT_GT(count, 50u) << rule;
+}
+
+// Metrics of whole outputs: extraction and comparison together.
+TEST(AnswerPairs, ScorerValues) {
+  const Catalog catalog;
+  std::map<std::string, std::pair<size_t, size_t>> seen;  // right, not
+  for_each_case("scorer_values.jsonl", [&](json::Value c) {
+    const std::string task(c.at("task").string()), variant(c.at("variant").string()),
+        name(c.at("metric").string());
+    const auto file = catalog.file(task, variant);
+    const auto metric = std::ranges::find_if(file->metrics, [&](const TextMetric& m) { return m.name == name; });
+    ASSERT_NE(metric, file->metrics.end()) << name;
+    Fields fields;
+    if (json::Value own = c.find("fields"); own.exists()) {
+      own.for_each_member([&](std::string_view key, json::Value value) {
+        fields.set(std::string(key), std::string(value.string()));
+      });
+    }
+    const answers::Extraction::Result found = metric->extraction.apply(c.at("text").string(), fields);
+    const double value = metric->scorer.score({found.answer, c.at("golds").strings(), fields});
+    EXPECT_NEAR(value, c.at("value").number(), 1e-12) << c.at("text").string() << "\nfound " << found.answer;
+    auto& [right, other] = seen[task + "@" + variant + "/" + name];
+    ++(c.at("value").number() == 1 ? right : other);
+  });
+  EXPECT_EQ(seen.size(), 11u);
+  for (const auto& [name, counts] : seen) {
+    EXPECT_GT(counts.first, 50u) << name;
+    EXPECT_GT(counts.second, 50u) << name;
+  }
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Task files as users write them: what works without recompiling, and what is refused how.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "tasks/task.h"
@@ -145,6 +147,74 @@ TEST(Catalog, NearestNamesAndSuites) {
   EXPECT_EQ(choices[0], (TaskChoice{"mmlu", "ds", "anatomy", -1}));
   EXPECT_EQ(choices[1].variant, "lmeval");
   EXPECT_THROW(catalog.expand("gsm8k@olmes"), Error);
+  try {
+    catalog.expand("tabel3");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.remedy(), "did you mean table3?");
+  }
+  std::set<std::string> suites;
+  for (const SuiteInfo& suite : catalog.suites()) suites.insert(suite.name);
+  EXPECT_EQ(suites, (std::set<std::string>{"code", "core-en", "core-math", "core-zh", "multilingual", "smoke", "table3"}));
+  EXPECT_EQ(catalog.expand("core-math").size(), 4u);
+  EXPECT_EQ(catalog.expand("math").size(), 1u);
+  EXPECT_EQ(catalog.expand("table3").size(), 32u);
+}
+
+// What a catalog says to a suite file: "" if it takes it.
+std::string verdict_on(const std::string& text) {
+  const TemporaryDirectory directory;
+  write_file_atomically(directory.path() / "suite.json", text);
+  Catalog catalog;
+  try {
+    catalog.add_file(directory.path() / "suite.json");
+    return {};
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("suite.json"), std::string::npos) << error.what();
+    return error.message() + " (" + error.remedy() + ")";
+  }
+}
+
+TEST(Catalog, SuitesOfTheUser) {
+  const TemporaryDirectory directory;
+  write_file_atomically(directory.path() / "a.json",
+                        R"({"suite": "outer", "tasks": ["inner", "mmlu:law", "gsm8k"], "limit": 7})");
+  write_file_atomically(directory.path() / "b.json",
+                        R"({"suite": "inner", "tasks": ["gsm8k@lmeval", "core-zh"]})");
+  Catalog catalog;
+  catalog.add_directory(directory.path());
+  const auto choices = catalog.expand("outer");
+  ASSERT_EQ(choices.size(), 9u);
+  EXPECT_EQ(choices[0].variant, "lmeval");
+  EXPECT_EQ(choices[1].task, "ceval");
+  EXPECT_EQ(choices[1].suite, "outer");
+  EXPECT_EQ(choices[7].group, "law");
+  EXPECT_EQ(catalog.suite_limit("outer"), 7);
+  EXPECT_EQ(catalog.expand("multilingual@oc").front().variant, "oc");
+  try {
+    catalog.expand("core-math@olmes");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+  }
+  EXPECT_THROW(catalog.expand("outer:law"), Error);
+
+  EXPECT_NE(verdict_on(R"({"suite": "s", "tasks": ["mmul"]})").find("mmul' (did you mean mmlu?)"), std::string::npos);
+  EXPECT_NE(verdict_on(R"({"suite": "s", "tasks": ["mmlu@olms"]})").find("no variant 'olms' (did you mean olmes?"),
+            std::string::npos);
+  EXPECT_NE(verdict_on(R"({"suite": "s", "tasks": []})").find("at least one task"), std::string::npos);
+  EXPECT_NE(verdict_on(R"({"suite": "s", "tasks": ["s"]})").find("in a circle: s > s"), std::string::npos);
+  EXPECT_NE(verdict_on(R"({"suite": "mmlu", "tasks": ["gsm8k"]})").find("is a task's name already"), std::string::npos);
+  EXPECT_NE(verdict_on(R"({"suite": "a b", "tasks": ["gsm8k"]})").find("must be a word"), std::string::npos);
+  EXPECT_NE(verdict_on(R"({"suite": "s", "tasks": ["gsm8k"], "limt": 3})").find("did you mean \"limit\"?"),
+            std::string::npos);
+  write_file_atomically(directory.path() / "b.json", R"({"suite": "inner", "tasks": ["outer"]})");
+  try {
+    Catalog().add_directory(directory.path());
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("in a circle: inner > outer > inner"), std::string::npos) << error.what();
+  }
 }
 
 // Every embedded file and variant is well formed, whether or not its data are here.
