@@ -6,7 +6,7 @@
 // benchmark: requests are token ids, grouped by an opaque number for statistics.
 //
 // Determinism: a request's results are bit-identical for any batch, order, thread count, pass size,
-// memory budget, prefix sharing, resident or streamed weights. They may differ between kernel
+// memory budget, prefix sharing, resident or streamed weights, number of ranks. They may differ between kernel
 // profiles (capabilities().profile); the profile is part of a run's identity.
 //
 // Threads: an Engine is used by one thread at a time; it uses `EngineOptions::threads` workers
@@ -63,7 +63,20 @@ struct Device {
   DeviceKind kind = DeviceKind::cpu;
   int index = 0;  // cuda: which one
 };
-Device parse_device(std::string_view name);  // "cpu", "cuda", "cuda:1"; throws usage
+// One or several: "cpu", "cuda", "cuda:1"; "cuda:0,1", "cuda:all", "cpu,cpu". Throws usage, and resource
+// where all of none are asked for.
+std::vector<Device> parse_devices(std::string_view names);
+
+// How several ranks, one a device, divide the work. Results are the same bits (docs/gpu.md).
+enum class Parallel {
+  automatic,  // data where a rank can hold the whole model, else expert for MoE models, else pipeline
+  none,       // one rank
+  data,       // requests; each rank holds the whole model
+  expert,     // requests and routed experts
+  pipeline,   // layers
+};
+std::string_view parallel_name(Parallel parallel);
+Parallel parse_parallel(std::string_view name);  // throws usage, listing the names
 
 // What of CUDA this program and machine have.
 struct DeviceSupport {
@@ -79,9 +92,10 @@ struct EngineOptions {
   std::filesystem::path config;        // instead of <model>/config.json, if not empty
   Numerics numerics = Numerics::automatic;
   Kernels kernels = Kernels::automatic;
-  Device device;
-  size_t gpu_memory_bytes = 0;         // cuda: what memory_bytes is on the CPU; 0: what the GPU has free
-  int threads = 0;                     // 0: all processors
+  std::vector<Device> devices{Device{}};  // a rank each
+  Parallel parallel = Parallel::automatic;
+  size_t gpu_memory_bytes = 0;         // each GPU's: what memory_bytes is on the CPU; 0: what it has free
+  int threads = 0;                     // of all ranks of this process; 0: all processors
   size_t memory_bytes = 0;             // budget for weights, KV and workspace; 0: what the machine has
   int pass_tokens = 0;                 // most tokens a pass; 0: chosen from the memory budget
   bool expert_load = true;             // collect expert-load statistics
@@ -90,6 +104,8 @@ struct EngineOptions {
   // Weights that stay in memory are prepared beside what the caller does between opening and its first
   // call (CPU). False: where that would disturb, as when measuring.
   bool prepare_ahead = true;
+
+  const Device& device() const { return devices.front(); }
 };
 
 struct Capabilities {
@@ -100,6 +116,8 @@ struct Capabilities {
   Numerics numerics = Numerics::fp32;  // resolved
   bool has_mtp = false;
   int moe_layers = 0, routed_experts = 0;
+  int ranks = 1;                       // that compute; no part of the profile: the bits are the same
+  Parallel parallel = Parallel::none;  // resolved
 };
 
 // log p(continuation | context), token by token. The spans must outlive the call.
@@ -190,7 +208,8 @@ class GenerateSink : public ResultSink {
   virtual void on_generate(GenerateResult&& result) = 0;
 };
 
-// What a plan would compute; needs a config and token ids, no weights.
+// What a plan would compute; needs a config and token ids, no weights. Of several ranks: tokens, passes
+// and arithmetic as if one computed all, bytes of the first rank.
 struct PlanSummary {
   uint64_t requests = 0, distinct_requests = 0;
   uint64_t tokens_asked = 0;           // prompt + continuation tokens of all requests, unshared

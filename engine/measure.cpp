@@ -23,8 +23,8 @@ struct MachineLimits::State {
 
 MachineLimits::MachineLimits(const EngineOptions& options)
     : state_(std::make_unique<State>(options.kernels, options.threads)) {
-  if (options.device.kind == DeviceKind::cpu) return;
-  const ops::CudaDevice device = ops::usable_cuda_device(options.device.index);
+  if (options.device().kind == DeviceKind::cpu) return;
+  const ops::CudaDevice device = ops::usable_cuda_device(options.device().index);
   state_->device = device.name;
   state_->peak = device.peak;
 }

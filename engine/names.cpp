@@ -45,6 +45,13 @@ constexpr std::array<std::pair<Kernels, std::string_view>, 6> kKernels = {{
     {Kernels::avx512, "avx512"},
     {Kernels::amx, "amx"},
 }};
+constexpr std::array<std::pair<Parallel, std::string_view>, 5> kParallel = {{
+    {Parallel::automatic, "auto"},
+    {Parallel::none, "none"},
+    {Parallel::data, "data"},
+    {Parallel::expert, "expert"},
+    {Parallel::pipeline, "pipeline"},
+}};
 constexpr std::array<std::pair<FinishReason, std::string_view>, 3> kFinishReasons = {{
     {FinishReason::stop, "stop"},
     {FinishReason::eos, "eos"},
@@ -57,6 +64,8 @@ std::string_view numerics_name(Numerics numerics) { return name_of(kNumerics, nu
 Numerics parse_numerics(std::string_view name) { return value_of(kNumerics, name, "numerics mode"); }
 std::string_view kernels_name(Kernels kernels) { return name_of(kKernels, kernels); }
 Kernels parse_kernels(std::string_view name) { return value_of(kKernels, name, "kernels"); }
+std::string_view parallel_name(Parallel parallel) { return name_of(kParallel, parallel); }
+Parallel parse_parallel(std::string_view name) { return value_of(kParallel, name, "form of parallelism"); }
 std::string_view finish_reason_name(FinishReason reason) { return name_of(kFinishReasons, reason); }
 
 }  // namespace assay::engine

@@ -86,8 +86,8 @@ struct OpTimer::State {
               [this](int64_t rows, int times) { return time_attention(rows, times, true); });
     add_other("norm", [this](int64_t rows, int times) { return time_norm(rows, times); });
     add_other("head", [this](int64_t rows, int times) { return time_head(rows, times); });
-    if (options.device.kind == DeviceKind::cuda) {
-      peer = ops::open_cublaslt(options.device.index, no_peer);
+    if (options.device().kind == DeviceKind::cuda) {
+      peer = ops::open_cublaslt(options.device().index, no_peer);
     }
   }
 

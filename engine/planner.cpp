@@ -6,6 +6,8 @@
 #include "base/random.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/config.h"
+#include "engine/distributed/parallel_engine.h"
+#include "engine/distributed/process_ranks.h"
 #include "engine/engine.h"
 #include "engine/execute/plan_summary.h"
 #include "engine/execute/work.h"
@@ -116,10 +118,15 @@ class NativePlanner final : public Planner {
     if (options.require_tokenizer) tokenizer_ = Tokenizer::load(options.model);
     const Numerics natural = config_.fp8_weights ? Numerics::fp8_weights : Numerics::bf16;
     const Numerics numerics = resolve_numerics(options.numerics, natural);
-    scoring_ = plan_memory(config_, numerics, on_device(options), false);
-    generation_ = plan_memory(config_, numerics, on_device(options), true);
     capabilities_ = capabilities_of(config_, numerics);
     capabilities_.has_mtp = config_.mtp_layers > 0;
+    const int processes = process_count();
+    capabilities_.ranks = processes > 1 ? processes : static_cast<int>(options.devices.size());
+    const Division division = divide(config_, numerics, options, capabilities_.ranks);
+    capabilities_.parallel = division.parallel;
+    const EngineOptions rank = on_device(options_of_rank(options, 0));
+    scoring_ = plan_memory(config_, numerics, rank, false, division.shares.front());
+    generation_ = plan_memory(config_, numerics, rank, true, division.shares.front());
   }
 
   const Capabilities& capabilities() const override { return capabilities_; }
@@ -135,11 +142,14 @@ class NativePlanner final : public Planner {
   }
 
   double estimate_seconds(const PlanSummary& score, const PlanSummary& generate) override {
-    if (!speed_) speed_ = calibrate(config_, options_);
+    if (!speed_) speed_ = calibrate(config_, options_of_rank(options_, 0));
     const WorkRates rates = work_rates(config_, model::Form::absorbed);
     const double tokens = static_cast<double>(generate.tokens_generated) * (rates.row + rates.scored);
     const double prompts = std::max(0.0, generate.flops - tokens);
-    return (score.flops + prompts) / speed_->prompt_flops_s + tokens / speed_->token_flops_s;
+    // One stage of a pipeline at a time computes a step of generation.
+    const double ranks = capabilities_.ranks;
+    const double steps = capabilities_.parallel == Parallel::pipeline ? 1 : ranks;
+    return (score.flops + prompts) / speed_->prompt_flops_s / ranks + tokens / speed_->token_flops_s / steps;
   }
 
  private:

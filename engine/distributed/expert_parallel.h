@@ -4,12 +4,11 @@
 // DESCRIPTION
 //
 // A Backend over a rank's own backend. All ops are the inner backend's, but:
-//   - keeps_expert: rank r of n keeps experts [r * s, (r + 1) * s), s = ceil(experts / n);
+//   - keeps_expert: rank r of n keeps experts [r * experts / n, (r + 1) * experts / n);
 //   - experts: each chosen (row, expert) entry is sent to the expert's rank, computed there together
 //     with everybody else's, and its output comes back to be combined as always - ascending expert, fp32.
-//   - any_rank: whether any rank still has work.
-// Ranks must call experts() equally often: those that have run out of passes go on with none (score.cpp
-// asks any_rank before every pass).
+//     In as many rounds as keep what a rank receives at a time within kExchangedBytes.
+// Ranks must call experts() equally often: ExpertRanks is how they agree on passes.
 //
 // Determinism: bit for bit what one rank alone gives. An expert's rows are independent, so it does not
 // matter what they are computed with; rows travel as bf16 where the product rounds them to bf16 anyway
@@ -21,11 +20,27 @@
 #include <memory>
 
 #include "engine/distributed/collective.h"
+#include "engine/distributed/host_numbers.h"
+#include "engine/execute/ranks.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine {
 
-// Both must outlive the result. The collective's memory must be the backend's.
-std::unique_ptr<ops::Backend> make_expert_parallel(const ops::Backend& inner, Collective& ranks);
+// Both must outlive the result. The collective's memory must be the backend's. `exchanged`: most bytes
+// received at a time.
+std::unique_ptr<ops::Backend> make_expert_parallel(const ops::Backend& inner, Collective& ranks,
+                                                   int64_t exchanged = kExchangedBytes);
+
+// Every rank has passes of its own; all take part in each.
+class ExpertRanks final : public Ranks {
+ public:
+  ExpertRanks(const ops::Backend& backend, Collective& ranks) : numbers_(backend, ranks) {}
+  PassKind next_pass(PassKind mine) override {
+    return static_cast<PassKind>(numbers_.largest(static_cast<int64_t>(mine)));
+  }
+
+ private:
+  HostNumbers numbers_;
+};
 
 }  // namespace assay::engine

@@ -32,7 +32,6 @@ class ForwardingBackend : public ops::Backend {
   bool keeps_expert(int64_t expert, int64_t experts) const override {
     return inner_.keeps_expert(expert, experts);
   }
-  bool any_rank(bool mine) const override { return inner_.any_rank(mine); }
 
   std::unique_ptr<ops::Matrix> prepare(std::span<const TensorView> tensors, ops::Stacking stacking,
                                        ops::Role role) const override {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "engine/ops/cuda/cuda_backend.h"
 #include "engine/ops/cuda/library_versions.h"
 
 namespace assay::engine {
@@ -84,7 +85,7 @@ class NcclCollective final : public Collective {
 
  private:
   void use() const {
-    if (group_ == nullptr) throw_resource("this rank has left", "NCCL");
+    if (group_ == nullptr) throw RankStopped();
     check(cudaSetDevice(device_), "choosing the device");
   }
 
@@ -102,9 +103,9 @@ std::string make_nccl_group() {
   return std::string(reinterpret_cast<const char*>(&id), sizeof id);
 }
 
-std::unique_ptr<Collective> join_nccl_group(const std::string& group, int ranks, int rank, int device,
-                                            void* stream) {
-  return std::make_unique<NcclCollective>(group, ranks, rank, device, static_cast<cudaStream_t>(stream));
+std::unique_ptr<Collective> join_nccl_group(const std::string& group, int ranks, int rank, int device) {
+  return std::make_unique<NcclCollective>(group, ranks, rank, device,
+                                          static_cast<cudaStream_t>(ops::cuda_computing_stream(device)));
 }
 
 namespace ops {

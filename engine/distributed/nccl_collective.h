@@ -13,10 +13,10 @@
 namespace assay::engine {
 
 // Names a group; made by one rank and given to all (between processes: as MPI's first broadcast).
+// Throws resource where NCCL is not built in.
 std::string make_nccl_group();
-// Collective over all ranks that give the same group. `stream` is a cudaStream_t of `device`, the one
-// the rank's backend computes on. Returns when all ranks have come; throws resource where NCCL can't.
-std::unique_ptr<Collective> join_nccl_group(const std::string& group, int ranks, int rank, int device,
-                                            void* stream);
+// Collective over all ranks that give the same group, on the stream that `device` computes on. Returns
+// when all ranks have come; throws resource where NCCL can't.
+std::unique_ptr<Collective> join_nccl_group(const std::string& group, int ranks, int rank, int device);
 
 }  // namespace assay::engine

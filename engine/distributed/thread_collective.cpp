@@ -13,6 +13,8 @@ namespace assay::engine {
 
 namespace {
 
+constexpr size_t kMessages = 4;
+
 // What the ranks of a group share: a barrier that can be broken, and what each rank shows the others
 // between two barriers.
 struct Group {
@@ -44,7 +46,7 @@ struct Group {
       return;
     }
     changed.wait(lock, [&] { return broken || round != own; });
-    if (round == own) throw_resource("another rank has stopped", "the group of ranks");
+    if (round == own) throw RankStopped();
   }
   void abandon() {
     {
@@ -113,21 +115,24 @@ class ThreadCollective final : public Collective {
     }
     group_->wait();
   }
-  // Does not wait for the receiver: the message is copied.
+  // The message is copied. Few are under way at a time: a stage does not run far ahead of the next.
   void send(const std::byte* data, size_t bytes, int to) override {
     Group::Mailbox& box = mailbox(rank_, to);
-    const std::lock_guard lock(box.mutex);
+    std::unique_lock lock(box.mutex);
+    box.changed.wait(lock, [&] { return box.messages.size() < kMessages || box.closed; });
+    if (box.closed) throw RankStopped();
     box.messages.emplace_back(data, data + bytes);
-    box.changed.notify_one();
+    box.changed.notify_all();
   }
   void receive(std::byte* data, size_t bytes, int from) override {
     Group::Mailbox& box = mailbox(from, rank_);
     std::unique_lock lock(box.mutex);
     box.changed.wait(lock, [&] { return !box.messages.empty() || box.closed; });
-    if (box.messages.empty()) throw_resource("another rank has stopped", "the group of ranks");
+    if (box.closed) throw RankStopped();
     require(box.messages.front().size() == bytes, "receive: sizes differ");
     copy(data, box.messages.front().data(), bytes);
     box.messages.pop_front();
+    box.changed.notify_all();
   }
   void abandon() override { group_->abandon(); }
 

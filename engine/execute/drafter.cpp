@@ -51,9 +51,11 @@ ops::Rows Drafter::run(std::span<const TokenId> ids, ops::ConstRows hidden,
   backend.rms_norm(hidden, hnorm_.data(), eps, state);
   const ops::Rows x = model::matrix(x_, n, width);
   backend.linear(*projection_, pair, nullptr, x);
-  runner_.decoder().layer(*layer_, pass, pool, static_cast<int>(runner_.config().layers), x);
+  runner_.decoder().layer(*layer_, pass, pool, pool.layers() - 1, x);
   return x;
 }
+
+void Drafter::run_idle() { runner_.decoder().idle(*layer_); }
 
 std::span<const int32_t> Drafter::guess(ops::ConstRows output, std::span<const int32_t> rows) {
   const auto n = static_cast<int64_t>(rows.size());

@@ -27,6 +27,8 @@ class Drafter {
   // Returns the MTP layer's output, valid until the next call.
   ops::Rows run(std::span<const TokenId> ids, ops::ConstRows hidden, const model::PassInput& pass,
                 model::KvPool& pool);
+  // A call without entries, beside ranks that have some (Ranks::next_pass).
+  void run_idle();
   // The most likely next token for some rows of that output.
   std::span<const int32_t> guess(ops::ConstRows output, std::span<const int32_t> rows);
 

@@ -27,6 +27,7 @@ class GenerateRun {
               const GenerateLimits& limits, bool expert_load, bool speculate, GenerateSink& sink,
               EngineStatistics& statistics)
       : runner_(runner),
+        ranks_(runner.ranks()),
         tokenizer_(tokenizer),
         requests_(requests),
         limits_(limits),
@@ -34,12 +35,13 @@ class GenerateRun {
         statistics_(statistics),
         load_(runner.config()),
         expert_load_(expert_load && load_.enabled()),
+        drafts_(speculate),
         items_(plan_generation(requests, runner.config(), expert_load_)),
         slots_(limits.kv_slots),
         states_(runner.backend()),
         entry_states_(runner.backend()) {
     if (tokenizer_) eos_ = tokenizer_->eos();
-    if (speculate) drafter_ = std::make_unique<Drafter>(runner);
+    if (drafts_ && ranks_.last()) drafter_ = std::make_unique<Drafter>(runner);
   }
 
   void run() {
@@ -60,28 +62,39 @@ class GenerateRun {
       progress_.requests += 1 + item.identical.size();
       statistics_.tokens_asked += static_cast<uint64_t>(prompt) * (1 + item.identical.size());
     }
-    if (items_.empty()) return;
     progress_.stage = "generate";
     pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed), drafter_ ? 1 : 0);
-    if (drafter_) {
-      states_.ensure(pool_.slots() * runner_.config().hidden);
-      has_entry_.resize(static_cast<size_t>(pool_.slots()));
-    }
+    if (drafts_) has_entry_.resize(static_cast<size_t>(pool_.slots()));
+    if (drafter_) states_.ensure(pool_.slots() * runner_.config().hidden);
     row_of_slot_.resize(static_cast<size_t>(pool_.slots()));
     while (next_ < items_.size() || !active_.empty()) {
-      if (sink_.cancelled()) return;
+      if (ranks_.decide(sink_.cancelled())) return accompany(PassKind::none);
       admit();
-      if (drafter_) draft();
+      if (drafts_) draft();
       decode();
-      if (seconds_since(committed_) > kCommitSeconds) commit();
+      if (ranks_.decide(seconds_since(committed_) > kCommitSeconds)) commit();
     }
-    commit();
+    if (!items_.empty()) commit();
+    accompany(PassKind::none);
   }
 
  private:
   using Clock = std::chrono::steady_clock;
   static double seconds_since(Clock::time_point t) {
     return std::chrono::duration<double>(Clock::now() - t).count();
+  }
+
+  // Takes part in other ranks' passes until one of kind `wanted` is next, or none.
+  void accompany(PassKind wanted) {
+    for (;;) {
+      const PassKind next = ranks_.next_pass(wanted);
+      if (next == wanted) return;
+      if (next == PassKind::draft) {
+        drafter_->run_idle();
+      } else {
+        runner_.run_idle();
+      }
+    }
   }
 
   // Moves work items to active_ as memory allows, computes their prompts and first tokens.
@@ -200,7 +213,7 @@ class GenerateRun {
       rows_.push_back(static_cast<int32_t>(segments_[i].row + segments_[i].count - 1));
       advancing_.push_back(chunks[i].sequence);
     }
-    if (drafter_) keep_states(hidden);
+    keep_states(hidden);
     choose(hidden);
   }
 
@@ -233,9 +246,9 @@ class GenerateRun {
       if (expert_load_) count_generated(*sequence, static_cast<uint32_t>(row), pieces_);
     }
     const ops::Rows hidden = run({positions_, segments_, {}, store_, model::Form::absorbed});
-    if (drafter_) keep_states(hidden);
+    keep_states(hidden);
     choose(hidden);
-    if (drafter_) count_accepted();
+    if (drafts_) count_accepted();
     collect();
   }
 
@@ -248,12 +261,13 @@ class GenerateRun {
   }
   int32_t take_slot() {
     const int32_t slot = slots_.take();
-    if (drafter_) has_entry_[static_cast<size_t>(slot)] = 0;
+    if (drafts_) has_entry_[static_cast<size_t>(slot)] = 0;
     return slot;
   }
 
   // Drafting: the normed hidden state of every row of the pass, by slot.
   void keep_states(ops::ConstRows hidden) {
+    if (!drafter_) return;
     all_rows_.resize(ids_.size());
     for (size_t i = 0; i < all_rows_.size(); ++i) all_rows_[i] = static_cast<int32_t>(i);
     const ops::Rows normed = runner_.final_norm(hidden, all_rows_);
@@ -301,6 +315,16 @@ class GenerateRun {
       advancing_.push_back(sequence.get());
     }
     if (ids_.empty()) return;
+    guesses_.resize(rows_.size());
+    if (drafter_) make_drafts();
+    for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
+    if (rows_.empty()) return;
+    ranks_.share(std::as_writable_bytes(std::span(guesses_)));
+    for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses_[i];
+  }
+
+  // Entries of the rows at hand, and guesses_ from rows_.
+  void make_drafts() {
     const ops::Rows before = model::matrix(entry_states_, static_cast<int64_t>(ids_.size()),
                                            runner_.config().hidden);
     entry_slots_.clear();
@@ -311,12 +335,10 @@ class GenerateRun {
       }
     }
     model::gather(runner_.backend(), states(), entry_slots_, before);
+    accompany(PassKind::draft);
     const ops::Rows output = drafter_->run(
         ids_, before, {positions_, segments_, {}, store_, model::Form::absorbed}, pool_);
-    for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
-    if (rows_.empty()) return;
-    const std::span<const int32_t> guesses = drafter_->guess(output, rows_);
-    for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses[i];
+    if (!rows_.empty()) std::ranges::copy(drafter_->guess(output, rows_), guesses_.begin());
   }
 
   // A generated position counts once for every group among the identical requests.
@@ -340,9 +362,10 @@ class GenerateRun {
   ops::Rows run(const model::PassInput& input) {
     accepted_.clear();
     draft_routing_.clear();
-    const bool drafts = drafter_ && input.form == model::Form::absorbed;
+    const bool drafts = drafts_ && input.form == model::Form::absorbed;
     statistics_.tokens_computed += ids_.size();
     progress_.tokens_done += ids_.size();
+    accompany(PassKind::layers);
     return runner_.run(ids_, input, pool_, [&](int layer, const ops::Routing* routing) {
       if (!expert_load_ || !routing) return;
       load_.add(pieces_, layer, *routing);
@@ -350,36 +373,20 @@ class GenerateRun {
     });
   }
 
-  // The next token of each sequence of advancing_ from the hidden state in its row of rows_.
+  // The next token of each sequence of advancing_ from the hidden state in its row of rows_. Where
+  // this rank has none, from the one that has.
   void choose(ops::ConstRows hidden) {
     if (rows_.empty()) return;
     const size_t n = rows_.size();
-    choices_.resize(n);
-    list_rows([&](size_t i) { return advancing_[i]->greedy(); });
-    if (!listed_.empty()) {
-      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
-      no_targets_.assign(listed_.size() + 1, 0);
-      argmax_.resize(listed_.size());
-      argmax_logprobs_.resize(listed_.size());
-      runner_.backend().head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr,
-                                   argmax_.data(), argmax_logprobs_.data());
-      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = {argmax_[k], argmax_logprobs_[k]};
-    }
-    list_rows([&](size_t i) { return !advancing_[i]->greedy(); });
-    if (!listed_.empty()) {
-      draws_.clear();
-      for (const size_t i : listed_) {
-        Random random = advancing_[i]->random;  // moves on when the token is taken
-        if (behind_draft(i)) random.uniform();
-        draws_.push_back(draw_of(*advancing_[i], random));
-      }
-      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
-      drawn_.resize(listed_.size());
-      runner_.backend().head_sample(runner_.head(normed.rows), normed, draws_, drawn_.data());
-      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = drawn_[k];
+    choices_.assign(n, {});
+    const std::span<std::byte> choices = std::as_writable_bytes(std::span(choices_));
+    if (ranks_.last()) {
+      choose_by_rows(hidden);
+    } else {
+      ranks_.share(choices);
     }
     // Token healing chooses among the logits themselves.
-    list_rows([&](size_t i) { return !advancing_[i]->required.empty(); });
+    list_rows([&](size_t i) { return ranks_.last() && !advancing_[i]->required.empty(); });
     size_t healed = 0, made = 0;
     for (size_t i = 0; i < n; ++i) {
       Sequence& sequence = *advancing_[i];
@@ -393,7 +400,6 @@ class GenerateRun {
         ++statistics_.accepted;
         if (expert_load_) count_generated(sequence, static_cast<uint32_t>(rows_[i]), accepted_);
       }
-      ops::Choice choice = choices_[i];
       const ops::Draw draw = sequence.greedy() ? ops::Draw{0} : draw_of(sequence, sequence.random);
       if (listed && !sequence.required.empty()) {
         if (place >= made) {  // the head's weights are read once for several rows
@@ -404,11 +410,38 @@ class GenerateRun {
         }
         const size_t vocabulary = logits_.size() / (made - logits_begin_);
         const auto logits = std::span(logits_).subspan((place - logits_begin_) * vocabulary, vocabulary);
-        choice = sample_among(logits, healing_tokens(sequence, static_cast<int64_t>(vocabulary)), draw,
-                              scratch_);
+        choices_[i] = sample_among(logits, healing_tokens(sequence, static_cast<int64_t>(vocabulary)), draw,
+                                   scratch_);
       }
-      take(choice, sequence);
+      take(choices_[i], sequence);
     }
+    if (ranks_.last()) ranks_.share(choices);
+  }
+
+  // What every row of rows_ chooses by itself, to choices_.
+  void choose_by_rows(ops::ConstRows hidden) {
+    list_rows([&](size_t i) { return advancing_[i]->greedy(); });
+    if (!listed_.empty()) {
+      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
+      no_targets_.assign(listed_.size() + 1, 0);
+      argmax_.resize(listed_.size());
+      argmax_logprobs_.resize(listed_.size());
+      runner_.backend().head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr,
+                                   argmax_.data(), argmax_logprobs_.data());
+      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = {argmax_[k], argmax_logprobs_[k]};
+    }
+    list_rows([&](size_t i) { return !advancing_[i]->greedy(); });
+    if (listed_.empty()) return;
+    draws_.clear();
+    for (const size_t i : listed_) {
+      Random random = advancing_[i]->random;  // moves on when the token is taken
+      if (behind_draft(i)) random.uniform();
+      draws_.push_back(draw_of(*advancing_[i], random));
+    }
+    const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
+    drawn_.resize(listed_.size());
+    runner_.backend().head_sample(runner_.head(normed.rows), normed, draws_, drawn_.data());
+    for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = drawn_[k];
   }
 
   // The rows that `which` names, to listed_ (index in rows_) and listed_rows_.
@@ -506,7 +539,7 @@ class GenerateRun {
     const auto index = static_cast<uint32_t>(result.index);
     if (expert_load_) load_.release(index, requests_[index].group);
     ++progress_.requests_done;
-    sink_.on_generate(std::move(result));
+    if (ranks_.last()) sink_.on_generate(std::move(result));
   }
 
   void commit() {
@@ -523,13 +556,14 @@ class GenerateRun {
   };
 
   Runner& runner_;
+  Ranks& ranks_;
   const Tokenizer* tokenizer_;
   std::span<const GenerateRequest> requests_;
   const GenerateLimits limits_;
   GenerateSink& sink_;
   EngineStatistics& statistics_;
   LoadCounter load_;
-  const bool expert_load_;
+  const bool expert_load_, drafts_;
   const std::vector<WorkItem> items_;
   size_t next_ = 0;
   std::vector<TokenId> eos_;
@@ -540,7 +574,7 @@ class GenerateRun {
   std::vector<int32_t> frontier_;  // slots of the last admitted prompt
   std::vector<std::unique_ptr<Sequence>> active_;
 
-  std::unique_ptr<Drafter> drafter_;
+  std::unique_ptr<Drafter> drafter_;  // where this rank has the results
   model::Buffer<float> states_;  // by slot: normed hidden states of the main model
   model::Buffer<float> entry_states_;
   std::vector<uint8_t> has_entry_;  // by slot: the token's MTP entry is in memory
@@ -557,6 +591,7 @@ class GenerateRun {
   std::vector<Sequence*> advancing_;
   std::vector<RowOfSlot> row_of_slot_;
   uint64_t stamp_ = 0;
+  std::vector<int32_t> guesses_;
   std::vector<int32_t> no_targets_, argmax_;
   std::vector<float> argmax_logprobs_;
   std::vector<size_t> listed_;  // by index in rows_

@@ -5,11 +5,12 @@
 namespace assay::engine {
 
 LayerStore::LayerStore(const Checkpoint& checkpoint, const ops::Backend& backend,
-                       const ops::Backend* preparer, const Residency& residency)
+                       const ops::Backend* preparer, const Residency& residency, LayerRange range)
     : checkpoint_(checkpoint),
       backend_(backend),
       preparer_(preparer),
       keeps_layers_(residency.all_but_experts),
+      range_(range),
       resident_left_(residency.bytes),
       slots_(checkpoint.weights().layers.size()) {}
 
@@ -66,7 +67,7 @@ void LayerStore::complete(int index, bool absorbed, bool wait) {
 
 void LayerStore::prepare_ahead(const std::atomic<bool>& stop) {
   try {
-    for (int index = 0; index < layers() && !stop; ++index) complete(index, false, false);
+    for (int index = range_.begin; index < range_.end && !stop; ++index) complete(index, false, false);
   } catch (...) {  // acquire() will say it
   }
 }
@@ -109,9 +110,9 @@ const model::PreparedLayer& LayerStore::acquire(int index, bool absorbed) {
 // Starts preparing the next layer that lacks something.
 void LayerStore::start_next(int after, bool absorbed) {
   if (next_index_ >= 0) return;
-  const int count = layers();
-  int index = (after + 1) % count;
-  while (index != after && slots_[static_cast<size_t>(index)].complete) index = (index + 1) % count;
+  const auto next = [&](int index) { return index + 1 < range_.end ? index + 1 : range_.begin; };
+  int index = next(after);
+  while (index != after && slots_[static_cast<size_t>(index)].complete) index = next(index);
   if (index == after) return;
   next_index_ = index;
   next_ = std::async(std::launch::async,

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/execute/ranks.h"
 #include "engine/model/layer.h"
 #include "engine/ops/ops.h"
 
@@ -32,12 +33,12 @@ struct Residency {
 class LayerStore {
  public:
   // `preparer` packs layers like the computing backend, on the second thread; null where all layers
-  // stay resident.
+  // stay resident. `range`: the layers that will be asked for.
   LayerStore(const Checkpoint& checkpoint, const ops::Backend& backend,
-             const ops::Backend* preparer, const Residency& residency);
+             const ops::Backend* preparer, const Residency& residency, LayerRange range);
   ~LayerStore();
 
-  int layers() const { return static_cast<int>(slots_.size()); }
+  LayerRange range() const { return range_; }
   bool streams() const { return preparer_ != nullptr; }
   // Layer `index`, valid until the next call. `absorbed`: with the weights of MLA's absorbed form.
   // Layers are expected in ascending order, over and over; any order works.
@@ -67,6 +68,7 @@ class LayerStore {
   const ops::Backend& backend_;
   const ops::Backend* preparer_;
   const bool keeps_layers_;
+  const LayerRange range_;
   size_t resident_left_;
   std::vector<Slot> slots_;
   std::mutex mutex_;                // complete and claimed of slots, where nothing is streamed

@@ -41,13 +41,16 @@ struct WeightSizes {
   double largest_stack = 0;  // of the file, mapped while it is prepared
 };
 
-WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed) {
+WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed, const ModelShare& share) {
   const double matrix = weight_element_bytes(numerics);
   const double head = numerics == Numerics::fp32 ? 4 : 2;
   const double stored = c.fp8_weights ? 1 : 2;
   WeightSizes sizes;
-  sizes.fixed = (head + 2) * static_cast<double>(c.vocabulary * c.hidden);
-  for (int64_t layer = 0; layer < c.layers; ++layer) {
+  const LayerRange range = share.layers;
+  sizes.fixed = ((range.end == c.layers ? head : 0) + (range.begin == 0 ? 2 : 0)) *
+                static_cast<double>(c.vocabulary * c.hidden);
+  const int64_t kept_experts = (c.moe.routed_experts + share.expert_ranks - 1) / share.expert_ranks;
+  for (int64_t layer = range.begin; layer < range.end; ++layer) {
     double elements = 0, extra = 0, experts = 0;
     if (c.mla) {
       const MlaConfig& m = *c.mla;
@@ -64,7 +67,7 @@ WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed)
       width = std::max(c.moe.shared_experts, int64_t{1}) * c.moe.expert_hidden;
       elements += 3.0 * static_cast<double>(c.moe.shared_experts * c.moe.expert_hidden * c.hidden);
       experts = matrix * 3.0 *
-                static_cast<double>(c.moe.routed_experts * c.moe.expert_hidden * c.hidden);
+                static_cast<double>(kept_experts * c.moe.expert_hidden * c.hidden);
       extra += 4.0 * static_cast<double>(c.moe.routed_experts * c.hidden);
     } else {
       elements += 3.0 * static_cast<double>(c.dense_hidden * c.hidden);
@@ -78,6 +81,13 @@ WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed)
     sizes.largest_stack = std::max(sizes.largest_stack, stored * static_cast<double>(widest * c.hidden));
   }
   return sizes;
+}
+
+// Rows that ranks with experts of their own exchange: every output that comes back for `rows` rows, and
+// what is on its way.
+size_t exchange_memory(const ModelConfig& c, int64_t rows, int ranks) {
+  const int64_t entries = rows * c.moe.experts_per_token, row = c.hidden * static_cast<int64_t>(sizeof(float));
+  return static_cast<size_t>(entries * row + 2 * std::min(kExchangedBytes, 3 * entries * ranks * row));
 }
 
 }  // namespace
@@ -95,16 +105,22 @@ size_t available_memory() {
 }
 
 MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const EngineOptions& options,
-                       bool absorbed) {
+                       bool absorbed, const ModelShare& given) {
+  ModelShare share = given;
+  if (share.layers.end == 0) share.layers.end = static_cast<int>(config.layers);
   MemoryPlan plan;
+  plan.expert_ranks = share.expert_ranks;
   plan.budget = options.memory_bytes > 0 ? options.memory_bytes : available_memory();
-  plan.kv_type = ops::kv_type_of(numerics, options.device.kind);
-  const WeightSizes sizes = weight_sizes(config, numerics, absorbed);
+  plan.kv_type = ops::kv_type_of(numerics, options.device().kind);
+  const WeightSizes sizes = weight_sizes(config, numerics, absorbed, share);
   plan.weight_bytes = static_cast<size_t>(sizes.fixed + sizes.layers);
   plan.kv_token_bytes =
       static_cast<size_t>(model::kv_width(config) *
-                          model::kv_type_bytes(plan.kv_type) * config.layers);
-  const auto pass_bytes = [&](int64_t rows) { return pass_memory(config, plan.kv_type, rows); };
+                          model::kv_type_bytes(plan.kv_type) *
+                          (share.layers.end - share.layers.begin));
+  const auto pass_bytes = [&](int64_t rows) {
+    return pass_memory(config, plan.kv_type, rows, share.expert_ranks);
+  };
   const double budget = static_cast<double>(plan.budget);
   const auto smallest = static_cast<double>(pass_bytes(kSmallestPass));
   plan.streamed = static_cast<double>(plan.weight_bytes) + smallest > budget;
@@ -155,10 +171,38 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
   return plan;
 }
 
-size_t pass_memory(const ModelConfig& config, ops::KvType kv_type, int64_t rows) {
+std::vector<LayerRange> cut_layers(const ModelConfig& config, Numerics numerics, int stages) {
+  const auto layers = static_cast<int>(config.layers);
+  std::vector<double> bytes;
+  double all = 0;
+  for (int layer = 0; layer < layers; ++layer) {
+    const WeightSizes sizes = weight_sizes(config, numerics, true, {{layer, layer + 1}, 1});
+    bytes.push_back(sizes.layers + sizes.fixed);
+    all += bytes.back();
+  }
+  std::vector<LayerRange> out;
+  double before = 0;
+  for (int stage = 0, layer = 0; stage < stages; ++stage) {
+    LayerRange range{layer, layer};
+    const int most = layers - (stages - stage - 1);
+    // A layer belongs here if at least half of it does.
+    while (range.end < most &&
+           (range.end == range.begin || stage + 1 == stages ||
+            before + bytes[static_cast<size_t>(range.end)] / 2 <= all * (stage + 1) / stages)) {
+      before += bytes[static_cast<size_t>(range.end++)];
+    }
+    layer = range.end;
+    out.push_back(range);
+  }
+  return out;
+}
+
+size_t pass_memory(const ModelConfig& config, ops::KvType kv_type, int64_t rows, int expert_ranks) {
   // Beside the decoder's workspace: the residual stream, its normed copy for the head, slot lists.
-  return model::workspace_bytes(config, kv_type, rows, 0) +
-         static_cast<size_t>(rows * (config.hidden * 2 * static_cast<int64_t>(sizeof(float)) + 64));
+  size_t bytes = model::workspace_bytes(config, kv_type, rows, 0) +
+                 static_cast<size_t>(rows * (config.hidden * 2 * static_cast<int64_t>(sizeof(float)) + 64));
+  if (expert_ranks > 1) bytes += exchange_memory(config, rows, expert_ranks);
+  return bytes;
 }
 
 Numerics resolve_numerics(Numerics asked, Numerics natural) {

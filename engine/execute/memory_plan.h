@@ -2,14 +2,22 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "engine/checkpoint/config.h"
 #include "engine/engine.h"
 #include "engine/execute/layer_store.h"
 #include "engine/execute/plan.h"
+#include "engine/execute/ranks.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine {
+
+// What of a model one of several ranks holds.
+struct ModelShare {
+  LayerRange layers;     // end 0: all
+  int expert_ranks = 1;  // the routed experts are shared out among so many
+};
 
 struct MemoryPlan {
   size_t budget = 0;
@@ -17,21 +25,26 @@ struct MemoryPlan {
   bool streamed = false;
   Residency residency;        // of a streamed model
   ops::KvType kv_type = ops::KvType::f32;
-  size_t kv_token_bytes = 0;  // one token's KV of all layers
+  size_t kv_token_bytes = 0;  // one token's KV of all layers of the share
+  int expert_ranks = 1;
   int64_t pass_tokens = 0;
   int64_t kept_tokens = 0;          // scoring: longest kept path; generation: KV slots
   PlanLimits limits() const { return {pass_tokens, kept_tokens, 16 << 20}; }
 };
 
-// What a pass of `rows` rows holds beside weights and kept KV, at most.
-size_t pass_memory(const ModelConfig& config, ops::KvType kv_type, int64_t rows);
+// What a pass of `rows` rows holds beside weights and kept KV, at most. `expert_ranks`: see ModelShare.
+size_t pass_memory(const ModelConfig& config, ops::KvType kv_type, int64_t rows, int expert_ranks = 1);
 
 // Bytes of the machine's memory that the program may count on.
 size_t available_memory();
 
 // Throws resource if not even a small pass fits. `absorbed`: generation's extra weights are counted.
 MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const EngineOptions& options,
-                       bool absorbed);
+                       bool absorbed, const ModelShare& share = {});
+
+// Stages of about equal weights, at least a layer each; the first also has the embedding, the last the
+// head. At most as many as layers.
+std::vector<LayerRange> cut_layers(const ModelConfig& config, Numerics numerics, int stages);
 
 // `asked`, or `natural` (what the weights are) for automatic; refuses FP8 modes for weights that are
 // not FP8 (usage).

@@ -27,7 +27,7 @@ PlanSummary summarise(std::span<const ScoreRequest> requests, const ModelConfig&
   }
   summary.weight_bytes = memory.weight_bytes;
   summary.kv_bytes = kept * memory.kv_token_bytes;
-  summary.workspace_bytes = pass_memory(config, memory.kv_type, static_cast<int64_t>(rows));
+  summary.workspace_bytes = pass_memory(config, memory.kv_type, static_cast<int64_t>(rows), memory.expert_ranks);
   summary.streamed = memory.streamed;
   summary.flops = work_rates(config, model::Form::expanded)
                       .of(static_cast<double>(summary.tokens_computed), pairs,
@@ -63,8 +63,8 @@ PlanSummary summarise(std::span<const GenerateRequest> requests, const ModelConf
   summary.weight_bytes = memory.weight_bytes;
   const auto slots = std::min(static_cast<uint64_t>(memory.kept_tokens), summary.tokens_computed);
   summary.kv_bytes = slots * memory.kv_token_bytes;
-  summary.workspace_bytes = 
-      pass_memory(config, memory.kv_type, static_cast<int64_t>(std::min(pass, prompt_rows)));
+  summary.workspace_bytes = pass_memory(
+      config, memory.kv_type, static_cast<int64_t>(std::min(pass, prompt_rows)), memory.expert_ranks);
   summary.streamed = memory.streamed;
   return summary;
 }

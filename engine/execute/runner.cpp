@@ -7,10 +7,12 @@
 namespace assay::engine {
 
 Runner::Runner(const Checkpoint& checkpoint, const ops::Backend& backend,
-               const ops::Backend* preparer, const Residency& residency)
+               const ops::Backend* preparer, const Residency& residency, Ranks* ranks)
     : checkpoint_(checkpoint),
       backend_(backend),
-      layers_(checkpoint, backend, preparer, residency),
+      ranks_(ranks ? *ranks : alone_),
+      layers_(checkpoint, backend, preparer, residency,
+              ranks_.layers(static_cast<int>(checkpoint.config().layers))),
       decoder_(checkpoint.config(), backend),
       expanded_rates_(work_rates(checkpoint.config(), model::Form::expanded)),
       absorbed_rates_(work_rates(checkpoint.config(), model::Form::absorbed)) {}
@@ -23,7 +25,7 @@ Runner::~Runner() {
 void Runner::prepare_ahead() {
   ahead_ = std::async(std::launch::async, [this] {
     layers_.prepare_ahead(stop_ahead_);
-    if (stop_ahead_) return;
+    if (stop_ahead_ || !ranks_.last()) return;
     try {
       prepare_head();
     } catch (...) {  // head() will say it
@@ -33,20 +35,23 @@ void Runner::prepare_ahead() {
 
 ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass,
                       model::KvPool& pool, const LayerHook& hook) {
-  const TensorView& table = checkpoint_.weights().embedding;
-  checkpoint_.check_table(table, backend_.workers());
+  const LayerRange range = layers_.range();
   const ops::Rows x = model::matrix(hidden_, static_cast<int64_t>(ids.size()), config().hidden);
-  backend_.embed(table, ids, x);
-  if (layers_.streams()) checkpoint_.release_pages(table);
+  if (range.begin == 0) {
+    embed(ids, x);
+  } else {
+    ranks_.receive_rows(x);
+  }
   const bool absorbed = pass.form == model::Form::absorbed;
   const WorkRates& rates = absorbed ? absorbed_rates_ : expanded_rates_;
   work_.flops += rates.of(static_cast<double>(x.rows), causal_pairs(pass.segments), 0);
   for (const ops::Segment& s : pass.segments) {
-    work_.bytes += static_cast<double>((s.position + s.count) * pool.row_bytes() * layers_.layers());
+    work_.bytes += static_cast<double>((s.position + s.count) * pool.row_bytes() *
+                                       (range.end - range.begin));
   }
-  for (int layer = 0; layer < layers_.layers(); ++layer) {
+  for (int layer = range.begin; layer < range.end; ++layer) {
     const model::PreparedLayer& weights = layers_.acquire(layer, absorbed);
-    const ops::Routing* routing = decoder_.layer(weights, pass, pool, layer, x);
+    const ops::Routing* routing = decoder_.layer(weights, pass, pool, layer - range.begin, x);
     // Finite weights can still overflow. Whatever is not finite inside a layer arrives here: every op
     // passes NaN on, and what infinities cancel to is NaN.
     if (!backend_.all_finite(x)) throw_overflow("layer " + std::to_string(layer) + " computes values");
@@ -54,11 +59,20 @@ ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass
     count(weights, routing, absorbed);
     if (hook) hook(layer, routing);
   }
+  if (range.end < static_cast<int>(config().layers)) ranks_.send_rows(x);
   return x;
 }
 
+void Runner::embed(std::span<const TokenId> ids, ops::Rows x) {
+  const TensorView& table = checkpoint_.weights().embedding;
+  checkpoint_.check_table(table, backend_.workers());
+  backend_.embed(table, ids, x);
+  if (layers_.streams()) checkpoint_.release_pages(table);
+}
+
 void Runner::run_idle() {
-  for (int layer = 0; layer < layers_.layers(); ++layer) decoder_.idle(layers_.acquire(layer, false));
+  const LayerRange range = layers_.range();
+  for (int layer = range.begin; layer < range.end; ++layer) decoder_.idle(layers_.acquire(layer, false));
 }
 
 void Runner::throw_overflow(const std::string& what) const {
@@ -111,7 +125,8 @@ const ops::Matrix& Runner::head(int64_t rows) {
 }
 
 model::KvPool Runner::make_pool(int64_t slots, int extra_layers) const {
-  return {backend_, model::kv_width(config()), static_cast<int>(config().layers) + extra_layers, slots};
+  const LayerRange range = layers_.range();
+  return {backend_, model::kv_width(config()), range.end - range.begin + extra_layers, slots};
 }
 
 }  // namespace assay::engine

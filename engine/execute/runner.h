@@ -12,6 +12,7 @@
 
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/execute/layer_store.h"
+#include "engine/execute/ranks.h"
 #include "engine/execute/work.h"
 #include "engine/model/decoder.h"
 #include "engine/ops/ops.h"
@@ -20,9 +21,9 @@ namespace assay::engine {
 
 class Runner {
  public:
-  // `preparer` and `residency`: see LayerStore.
+  // `preparer` and `residency`: see LayerStore. `ranks`, null where this one computes alone.
   Runner(const Checkpoint& checkpoint, const ops::Backend& backend, const ops::Backend* preparer,
-         const Residency& residency);
+         const Residency& residency, Ranks* ranks = nullptr);
 
   ~Runner();
 
@@ -34,17 +35,18 @@ class Runner {
   const ops::Backend& backend() const { return backend_; }
   const Checkpoint& checkpoint() const { return checkpoint_; }
   model::Decoder& decoder() { return decoder_; }
+  Ranks& ranks() { return ranks_; }
 
   // Called after each layer; routing, readable, is null for dense layers.
   using LayerHook = std::function<void(int layer, const ops::Routing* routing)>;
   // Hidden states after the last layer, before the final norm [rows, hidden]; valid until the next
-  // run. Throws bad_input where a layer's hidden states overflow.
+  // run, and of use where ranks().last(). Throws bad_input where a layer's hidden states overflow.
   ops::Rows run(std::span<const TokenId> ids, const model::PassInput& pass, model::KvPool& pool,
                 const LayerHook& hook);
 
   // Throws bad_input: `what` names what turned out not to be finite.
   [[noreturn]] void throw_overflow(const std::string& what) const;
-  // A pass without rows, beside ranks that have some (Backend::any_rank).
+  // A pass without rows, beside ranks that have some (Ranks::next_pass).
   void run_idle();
 
   // Rows `rows` of `hidden`, normed by the final norm, [count, hidden]; valid until the next call.
@@ -59,15 +61,18 @@ class Runner {
   };
   const Work& work() const { return work_; }
 
-  // A pool of this model's KV rows (`extra_layers` for MTP).
+  // A pool of the KV rows of this rank's layers (`extra_layers` for MTP, behind them).
   model::KvPool make_pool(int64_t slots, int extra_layers = 0) const;
 
  private:
+  void embed(std::span<const TokenId> ids, ops::Rows x);
   void count(const model::PreparedLayer& layer, const ops::Routing* routing, bool absorbed);
   void prepare_head();
 
   const Checkpoint& checkpoint_;
   const ops::Backend& backend_;
+  Ranks alone_;
+  Ranks& ranks_;
   LayerStore layers_;
   model::Decoder decoder_;
   model::Vector norm_;

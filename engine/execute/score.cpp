@@ -37,17 +37,23 @@ class ScoreRun {
     progress_.stage = "score";
     progress_.tokens_planned = plan.tokens_computed;
     progress_.requests = schedule_.forest().size();
-    statistics_.tokens_asked += plan.tokens_asked;
+    for (const ScoreRequest& request : requests_) {
+      if (!request.finished) statistics_.tokens_asked += request.context.size() + request.continuation.size();
+    }
     uint32_t kept = 0;
     for (const PassPlan& pass : schedule_.passes()) kept = std::max(kept, pass.keep);
     model::KvPool pool = runner_.make_pool(kept);
     std::vector<int32_t> ancestors;
-    for (size_t i = 0; runner_.backend().any_rank(i < schedule_.passes().size()); ++i) {
-      if (i >= schedule_.passes().size()) {
+    Ranks& ranks = runner_.ranks();
+    bool cancelled = false;
+    for (size_t i = 0;; ++i) {
+      cancelled = cancelled || ranks.decide(sink_.cancelled());
+      const bool mine = i < schedule_.passes().size() && !cancelled;
+      if (ranks.next_pass(mine ? PassKind::layers : PassKind::none) == PassKind::none) return;
+      if (!mine) {
         runner_.run_idle();
         continue;
       }
-      if (sink_.cancelled()) return;
       const PassPlan& pass = schedule_.passes()[i];
       build_pass(schedule_.forest(), schedule_.paths(), pass, rows_);
       ancestors.resize(pass.kept);
@@ -64,7 +70,7 @@ class ScoreRun {
                                                  static_cast<uint64_t>(layers);
             if (layer + 1 < layers && seconds_since(reported_) > 0.5) report_progress();
           });
-      read_head(hidden, work.targets);
+      if (ranks.last()) read_head(hidden, work.targets);
       statistics_.tokens_computed += pass.rows;
       for (const uint32_t request : work.completed) complete(request);
       if (expert_load_) load_.report(sink_);
@@ -137,6 +143,9 @@ class ScoreRun {
   }
 
   void complete(uint32_t index) {
+    if (expert_load_) load_.release(index, requests_[index].group);
+    ++progress_.requests_done;
+    if (!runner_.ranks().last()) return;
     std::unique_ptr<Pending> pending = std::move(pending_[index]);
     ScoreResult result;
     result.index = index;
@@ -147,8 +156,6 @@ class ScoreRun {
       result.logprob += static_cast<double>(result.token_logprobs[k]);
       result.greedy = result.greedy && result.token_greedy[k] != 0;
     }
-    if (expert_load_) load_.release(index, requests_[index].group);
-    ++progress_.requests_done;
     sink_.on_score(std::move(result));
   }
 

@@ -207,8 +207,6 @@ class Backend {
   // --- ranks that compute together (engine/distributed) ---------------------------------------
   // Whether this rank keeps the weights of a routed expert; the others' are not prepared.
   virtual bool keeps_expert(int64_t /*expert*/, int64_t /*experts*/) const { return true; }
-  // Whether any rank has a pass to run, given whether this one has.
-  virtual bool any_rank(bool mine) const { return mine; }
 
   // --- weights ------------------------------------------------------------------------------
   // Tensors of equal k. Block scales are honoured per tensor (rows of a stack keep their own).

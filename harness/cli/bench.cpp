@@ -118,7 +118,7 @@ void bench(Options& options) {
   engine_options.expert_load = false;
   engine_options.prepare_ahead = false;
 
-  const bool gpu = engine_options.device.kind == engine::DeviceKind::cuda;
+  const bool gpu = engine_options.device().kind == engine::DeviceKind::cuda;
   set_defaults(options, gpu);
   const engine::MachineLimits limits(engine_options);  // refuses a device that is not there
 

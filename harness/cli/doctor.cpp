@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/workers.h"
+#include "engine/processes.h"
 #include "engine/engine.h"
 #include "harness/cli/verbs.h"
 #include "sandbox/sandbox.h"
@@ -36,6 +37,8 @@ void doctor() {
   } else {
     line("CUDA", "no: " + cuda.why);
   }
+  const std::string mpi = engine::mpi_library();
+  line("MPI", mpi.empty() ? "MPI was not found when this program was built: ranks are threads of one process" : mpi);
   line("Unicode", std::string(engine::unicode_version()));
   try {
     sandbox::Options options;

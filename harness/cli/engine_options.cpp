@@ -13,12 +13,13 @@ engine::EngineOptions EngineFlags::options(const std::string& model) const {
   out.model = model;
   out.numerics = engine::parse_numerics(numerics);
   out.kernels = engine::parse_kernels(kernels);
-  out.device = engine::parse_device(device);
+  out.devices = engine::parse_devices(device);
+  out.parallel = engine::parse_parallel(parallel);
   out.threads = threads;
   out.pass_tokens = pass_tokens;
   if (!memory.empty()) out.memory_bytes = parse_bytes(memory);
   if (!gpu_memory.empty()) {
-    if (out.device.kind != engine::DeviceKind::cuda) {
+    if (out.device().kind != engine::DeviceKind::cuda) {
       throw_usage("--gpu-memory without a GPU", "add --device cuda, or use --memory");
     }
     out.gpu_memory_bytes = parse_bytes(gpu_memory);
@@ -46,10 +47,17 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {
                   "portable (without the kernels tuned for one architecture)")
       ->capture_default_str();
   verb.add_option("--device", flags.device,
-                  "Where the model runs: cpu, cuda or cuda:N (see assay doctor)")
+                  "Where the model runs: cpu, cuda or cuda:N (see assay doctor).\n"
+                  "Several compute together, a rank each, with the same bits:\n"
+                  "cuda:0,1 or cuda:all; cpu,cpu shares out the threads")
+      ->capture_default_str();
+  verb.add_option("--parallel", flags.parallel,
+                  "How several ranks divide the work: data (requests), expert\n"
+                  "(requests and routed experts) or pipeline (layers). auto:\n"
+                  "data where the model fits one rank, else expert or pipeline")
       ->capture_default_str();
   verb.add_option("--gpu-memory", flags.gpu_memory,
-                  "With --device cuda: budget on the GPU for weights, KV and\n"
+                  "With --device cuda: budget on each GPU for weights, KV and\n"
                   "workspace, e.g. 70G; default: what is free. A larger model\n"
                   "streams through it")
       ->type_name("SIZE");

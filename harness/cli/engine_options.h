@@ -12,7 +12,7 @@ class App;
 namespace assay::harness {
 
 struct EngineFlags {
-  std::string numerics = "auto", kernels = "auto", memory, device = "cpu", gpu_memory;
+  std::string numerics = "auto", kernels = "auto", memory, device = "cpu", gpu_memory, parallel = "auto";
   int threads = 0, pass_tokens = 0;
   std::string speculate_with;
 
@@ -22,7 +22,7 @@ struct EngineFlags {
 // Whether text can be turned into tokens; without, requests are lists of token ids.
 bool has_tokenizer(const std::string& model);
 
-// Adds --numerics, --kernels, --device, --gpu-memory, --threads, --memory, --pass-tokens (and
+// Adds --numerics, --kernels, --device, --parallel, --gpu-memory, --threads, --memory, --pass-tokens (and
 // --speculate for generation).
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates);
 

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "engine/processes.h"
 #include "harness/cli/verbs.h"
 
 namespace assay::harness {
@@ -124,10 +125,7 @@ void occupy_standard_descriptors() {
   }
 }
 
-}  // namespace
-
-int run_command_line(int argc, char** argv) {
-  occupy_standard_descriptors();
+int run_verb(int argc, char** argv) {
   CLI::App app{
       "Scores language-model checkpoints: loads the weights, runs benchmarks in one\n"
       "planned pass, judges the answers, and keeps every number in SQLite.",
@@ -171,6 +169,23 @@ int run_command_line(int argc, char** argv) {
     return static_cast<int>(ErrorKind::resource);
   }
   return code;
+}
+
+}  // namespace
+
+// Started by mpirun or srun, the first process runs the verb and the others compute for its engines.
+int run_command_line(int argc, char** argv) {
+  occupy_standard_descriptors();
+  try {
+    engine::Processes processes;
+    if (!processes.first()) return processes.serve();
+    const int code = run_verb(argc, argv);
+    processes.end(code);
+    return code;
+  } catch (const Error& error) {
+    print_error(error.what());
+    return error.exit_code();
+  }
 }
 
 void set_examples(CLI::App& verb, std::initializer_list<std::string_view> examples) {

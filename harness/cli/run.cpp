@@ -150,6 +150,7 @@ void add_run(CLI::App& app, Session&) {
                        "assay run --model DIR --tasks gsm8k --limit 100 --shots 4 --json",
                        "assay run --model DIR --tasks table3 --dry-run",
                        "assay run --model A --model B --tasks smoke --data sample",
+                       "assay run --model DIR --tasks mmlu --device cuda:all --parallel expert",
                        "assay run --model DIR --text held-out.jsonl --text notes/"});
   verb->callback([options] {
     std::string line = "assay run";

@@ -142,7 +142,9 @@ void add_score(CLI::App& app, Session&) {
   add_engine_flags(*verb, options->engine, false);
   set_examples(*verb,
                {R"(echo '{"id":1,"context":"2 + 2 =","continuation":" 4"}' | assay score --model DIR)",
-                R"(echo '{"id":2,"context":[],"continuation":[5,17,3]}' | assay score --model DIR)"});
+                R"(echo '{"id":2,"context":[],"continuation":[5,17,3]}' | assay score --model DIR)",
+                "assay score --model DIR --device cuda:0,1 < requests.jsonl",
+                "mpirun -n 2 --bind-to numa assay score --model DIR < requests.jsonl"});
   verb->callback([options] { score(*options); });
 }
 

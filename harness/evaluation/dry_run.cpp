@@ -29,6 +29,8 @@ DryRun plan_model(const std::string& directory, size_t number, size_t count, Tas
   engine_options.model = directory;
   const std::unique_ptr<engine::Planner> planner = engine::open_planner(engine_options);
   const int64_t context = planner->capabilities().context_length;
+  out.ranks = planner->capabilities().ranks;
+  out.parallel = planner->capabilities().parallel;
   const Workers workers(options.engine.threads);
   const WorkloadPolicy policy{.boundary = options.boundary,
                               .context_length = context,

@@ -21,6 +21,8 @@ struct TaskPlan {
 
 struct DryRun {
   std::string model;
+  int ranks = 1;  // that share the work; memory is each one's
+  engine::Parallel parallel = engine::Parallel::none;
   std::vector<TaskPlan> tasks;
   engine::PlanSummary score, generate;  // of all tasks together
   double planning_seconds = 0;   // from tokens to passes

@@ -32,7 +32,7 @@ double seconds_since(Clock::time_point t) {
 }
 
 // The machine, for people who later wonder where a number came from.
-std::string host_facts(int threads) {
+std::string host_facts(int threads, const engine::Capabilities& able) {
   utsname system{};
   ::uname(&system);
   std::string processor = "unknown", line;
@@ -49,6 +49,8 @@ std::string host_facts(int threads) {
       .member("processor", processor)
       .member("processors", available_processors())
       .member("threads", threads)
+      .member("ranks", able.ranks)
+      .member("parallel", engine::parallel_name(able.parallel))
       .member("system", std::string(system.sysname) + " " + system.release)
       .end_object();
   return out.take();
@@ -195,7 +197,8 @@ class ModelEvaluation {
     results::SessionRecord session;
     session.command_line = options_.command_line;
     session.host = host_facts(options_.engine.threads > 0 ? options_.engine.threads
-                                                          : available_processors());
+                                                          : available_processors(),
+                              able);
     summary.run = store_.begin_run(store_.put_model(model_record(info, training)), identity, session);
     for (TaskRun& run : runs) {
       run.evaluation = store_.begin_evaluation(

@@ -62,7 +62,11 @@ void print_plan(const std::vector<DryRun>& runs) {
     const engine::PlanSummary& plan = run.score.requests > 0 ? run.score : run.generate;
     std::cout << "\nmemory     " << gibibytes(run.memory_bytes()) << ": weights "
               << gibibytes(plan.weight_bytes) << (plan.streamed ? " (streamed), " : ", ") << "a pass "
-              << gibibytes(plan.workspace_bytes + plan.kv_bytes) << "\ntime       about "
+              << gibibytes(plan.workspace_bytes + plan.kv_bytes);
+    if (run.ranks > 1) {
+      std::cout << "; each of " << run.ranks << " ranks (" << engine::parallel_name(run.parallel) << " parallel)";
+    }
+    std::cout << "\ntime       about "
               << duration_text(run.estimated_seconds) << " of computation on this machine\n";
   }
 }
@@ -78,6 +82,8 @@ std::string plan_json(const std::vector<DryRun>& runs) {
         .member("tokens_computed", run.tokens_computed())
         .member("passes", run.score.passes + run.generate.passes)
         .member("memory_bytes", run.memory_bytes())
+        .member("ranks", run.ranks)
+        .member("parallel", engine::parallel_name(run.parallel))
         .member("streamed", run.score.streamed || run.generate.streamed)
         .member("planning_seconds", run.planning_seconds)
         .member("estimated_seconds", run.estimated_seconds)

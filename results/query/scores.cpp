@@ -45,6 +45,14 @@ std::string drafts_text(const std::string& host) {
          fixed_text(drafts.number_or("accepted_length", 0), 2) + " tokens a step";
 }
 
+// How many ranks computed in the last session; empty for one.
+std::string ranks_text(const std::string& host) {
+  const json::Document document = json::Document::parse(host, "host facts");
+  const int64_t ranks = document.root().integer_or("ranks", 1);
+  if (ranks == 1) return "";
+  return std::to_string(ranks) + ", " + std::string(document.root().string_or("parallel", "")) + " parallel";
+}
+
 std::string headline_text(const EvaluationSummary& evaluation) {
   if (!evaluation.finished) return "running";
   if (!evaluation.headline) return "no score";
@@ -218,6 +226,7 @@ std::string run_card(const RunSummary& run) {
                      std::to_string(run.evaluations) + " tasks");
   line("started", time_text(run.started_at));
   line("command", run.command_line);
+  line("ranks", ranks_text(run.host));
   line("drafts", drafts_text(run.host));
   return card;
 }

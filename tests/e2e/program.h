@@ -15,6 +15,11 @@ struct Outcome {
 // Waits for the end. `input` becomes standard input.
 Outcome assay(const std::vector<std::string>& arguments, const std::string& input = {});
 
+// The same as `processes` processes, under mpirun.
+Outcome assay_of(int processes, const std::vector<std::string>& arguments, const std::string& input = {});
+// Whether mpirun is there and the program was built with MPI.
+bool has_mpi();
+
 // Starts it and kills it with SIGKILL after `seconds`; true if it had not ended by itself.
 bool assay_killed_after(const std::vector<std::string>& arguments, double seconds);
 

@@ -68,6 +68,8 @@ CudaDevice usable_cuda_device(int index) {
                  {}, "see assay doctor, or use --device cpu");
 }
 
+void* cuda_computing_stream(int device) { return cuda::computing_stream(device); }
+
 std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
                                            bool ue8m0_activations, bool preparing, bool tuned) {
   usable_cuda_device(device);

@@ -38,4 +38,7 @@ CudaDevice usable_cuda_device(int index);
 std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
                                            bool ue8m0_activations, bool preparing, bool tuned);
 
+// The cudaStream_t that backends of a device compute on. Only where CUDA is built in.
+void* cuda_computing_stream(int device);
+
 }  // namespace assay::engine::ops

@@ -1,33 +1,24 @@
 // The contract of a collective, on ranks that are threads.
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <functional>
-#include <numeric>
+#include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
 #include "base/error.h"
-#include "base/random.h"
-#include "engine/distributed/thread_collective.h"
+#include "tests/engine/distributed/on_ranks.h"
 
 namespace assay::engine {
 namespace {
 
-void on_all_ranks(int ranks, const std::function<void(Collective&)>& body) {
-  auto group = make_thread_group(ranks);
-  std::vector<std::thread> threads;
-  for (auto& end : group) {
-    threads.emplace_back([&body, &end] { body(*end); });
-  }
-  for (std::thread& thread : threads) thread.join();
-}
+using test::on_ranks;
 
 std::byte* bytes(std::vector<int32_t>& v) { return reinterpret_cast<std::byte*>(v.data()); }
 
 TEST(Collective, AllGatherAndBroadcast) {
   for (const int ranks : {1, 2, 5}) {
-    on_all_ranks(ranks, [&](Collective& c) {
+    on_ranks(ranks, [&](Collective& c) {
       for (int round = 0; round < 20; ++round) {
         std::vector<int32_t> mine = {c.rank(), round}, all(static_cast<size_t>(2 * ranks), -1);
         c.all_gather(bytes(mine), 8, bytes(all));
@@ -47,7 +38,7 @@ TEST(Collective, AllGatherAndBroadcast) {
 TEST(Collective, AllToAll) {
   const auto items = [](int from, int to) { return (from * 7 + to * 3) % 5; };
   for (const int ranks : {1, 2, 5}) {
-    on_all_ranks(ranks, [&](Collective& c) {
+    on_ranks(ranks, [&](Collective& c) {
       std::vector<int32_t> send, receive;
       std::vector<int64_t> to, from;
       size_t expected = 0;
@@ -69,25 +60,44 @@ TEST(Collective, AllToAll) {
   }
 }
 
+// In a ring; one rank receives first, so that nobody has to keep messages.
 TEST(Collective, MessagesKeepTheirOrder) {
-  on_all_ranks(3, [](Collective& c) {
+  on_ranks(3, [](Collective& c) {
     const int next = (c.rank() + 1) % 3, before = (c.rank() + 2) % 3;
-    for (int32_t i = 0; i < 50; ++i) c.send(reinterpret_cast<const std::byte*>(&i), 4, next);
     for (int32_t i = 0; i < 50; ++i) {
       int32_t got = -1;
+      if (c.rank() == 0) c.send(reinterpret_cast<const std::byte*>(&i), 4, next);
       c.receive(reinterpret_cast<std::byte*>(&got), 4, before);
       EXPECT_EQ(got, i);
+      if (c.rank() != 0) c.send(reinterpret_cast<const std::byte*>(&got), 4, next);
     }
   });
 }
 
+// A rank can't run far ahead of one that does not receive.
+TEST(Collective, SendersWaitForReceivers) {
+  std::atomic<int> sent{0};
+  on_ranks(2, [&](Collective& c) {
+    std::vector<int32_t> data = {7};
+    if (c.rank() == 0) {
+      for (; sent < 100; ++sent) c.send(bytes(data), 4, 1);
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_LT(sent, 10);
+    for (int i = 0; i < 100; ++i) c.receive(bytes(data), 4, 0);
+  });
+  EXPECT_EQ(sent, 100);
+}
+
 // A rank that gives up ends the others' waiting.
 TEST(Collective, NobodyWaitsForARankThatLeft) {
-  on_all_ranks(3, [](Collective& c) {
+  on_ranks(3, [](Collective& c) {
     if (c.rank() == 1) return c.abandon();
-    EXPECT_THROW(c.barrier(), Error);
+    EXPECT_THROW(c.barrier(), RankStopped);
     std::byte b{};
-    EXPECT_THROW(c.receive(&b, 1, 1), Error);
+    EXPECT_THROW(c.receive(&b, 1, 1), RankStopped);
+    EXPECT_THROW(c.send(&b, 1, 1), RankStopped);
   });
 }
 
