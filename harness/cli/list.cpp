@@ -68,11 +68,26 @@ void list_tasks(const Options& options) {
       section = task.section;
       std::cout << section << '\n';
     }
-    std::string variants;
-    for (const auto& variant : task.variants) {
-      variants += (variants.empty() ? "" : " ") + variant.name;
+    std::vector<std::string> names;
+    for (const auto& variant : task.variants) names.push_back(variant.name);
+    for (const auto& set : task.sets) {
+      std::string members;
+      for (const auto& member : set.variants) members += (members.empty() ? "=" : "+") + member;
+      names.push_back(set.name + members);
     }
-    std::cout << "  " << utf8::padded(task.name, 16) << utf8::padded(task.title, 24) << variants << '\n';
+    // Variants in a column of their own, in as many lines as they need.
+    constexpr size_t kColumn = 42, kWidth = 79;
+    size_t at = kColumn;
+    std::cout << "  " << utf8::padded(task.name, 16) << utf8::padded(task.title, 24);
+    for (const std::string& name : names) {
+      if (at > kColumn && at + 1 + name.size() > kWidth) {
+        std::cout << '\n' << std::string(kColumn, ' ');
+        at = kColumn;
+      }
+      std::cout << (at > kColumn ? " " : "") << name;
+      at += name.size() + (at > kColumn ? 1 : 0);
+    }
+    std::cout << '\n';
     if (options.verbose) {
       for (const auto& variant : task.variants) print_card(variant);
     }
