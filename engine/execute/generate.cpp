@@ -6,10 +6,10 @@
 #include <memory>
 
 #include "base/error.h"
+#include "engine/execute/chooser.h"
 #include "engine/execute/drafter.h"
 #include "engine/execute/expert_load.h"
 #include "engine/execute/runner.h"
-#include "engine/execute/sampling.h"
 #include "engine/execute/sequence.h"
 #include "engine/execute/slots.h"
 
@@ -19,7 +19,6 @@ namespace {
 
 constexpr double kCommitSeconds = 0.25;
 constexpr size_t kDraftedSequences = 8;
-constexpr size_t kLogitRows = 16;  // rows whose logits are asked for together
 
 class GenerateRun {
  public:
@@ -38,6 +37,7 @@ class GenerateRun {
         drafts_(speculate),
         items_(plan_generation(requests, runner.config(), expert_load_)),
         slots_(limits.kv_slots),
+        chooser_(runner, tokenizer),
         states_(runner.backend()),
         entry_states_(runner.backend()) {
     if (tokenizer_) eos_ = tokenizer_->eos();
@@ -274,13 +274,13 @@ class GenerateRun {
     decode(sequences.subspan(half), counted);
   }
 
-  // The pass and what follows every row of rows_, to choices_ (where this rank has results). False where
+  // The pass and what follows every row of rows_ (where this rank has results). False where
   // memory ran out: nothing has happened then but layers_done_ layers counting their experts.
   bool compute(const model::PassInput& input, int first_counted) {
     try {
       const ops::Rows hidden = run(input, first_counted);
       keep_states(hidden);
-      if (ranks_.last()) choose(hidden);
+      if (ranks_.last()) chooser_.look(hidden, rows_, advancing_);
     } catch (const ops::OutOfMemory&) {
       if (input.segments.size() == 1 && input.segments[0].count == 1) throw;
       if (input.form == model::Form::absorbed && input.segments.size() == 1) throw;  // a draft's
@@ -426,111 +426,25 @@ class GenerateRun {
     });
   }
 
-  // choices_: what would come next for each sequence of advancing_, from the hidden state in its row of
-  // rows_; logits_: the logits where a prompt is to be healed.
-  void choose(ops::ConstRows hidden) {
-    choices_.assign(rows_.size(), {});
-    choose_by_rows(hidden);
-    // Token healing chooses among the logits themselves.
-    list_rows([&](size_t i) { return !advancing_[i]->required.empty(); });
-    logits_.clear();
-    for (size_t at = 0; at < listed_.size(); at += kLogitRows) {  // the head is read once for several rows
-      const size_t count = std::min(kLogitRows, listed_.size() - at);
-      const ops::Rows normed = runner_.final_norm(hidden, std::span(listed_rows_).subspan(at, count));
-      const ops::Matrix& head = runner_.head(normed.rows);
-      const size_t begin = logits_.size();
-      logits_.resize(begin + count * static_cast<size_t>(head.n));
-      runner_.backend().head_logits(head, normed, {&logits_[begin], normed.rows, head.n, head.n});
-    }
-  }
-
-  // Takes choices_, in the order of rows_. Where this rank has none, those of the one that has.
+  // Takes the choices, in the order of rows_. Where this rank has none, those of the one that has.
   void take_choices() {
     if (rows_.empty()) return;
-    choices_.resize(rows_.size());
-    const std::span<std::byte> choices = std::as_writable_bytes(std::span(choices_));
     if (!ranks_.last()) {
-      listed_.clear();
-      ranks_.share(choices);
+      chooser_.expect(rows_, advancing_);
+      ranks_.share(std::as_writable_bytes(chooser_.choices()));
     }
-    size_t healed = 0;  // in listed_
     for (size_t i = 0; i < rows_.size(); ++i) {
       Sequence& sequence = *advancing_[i];
-      const bool listed = healed < listed_.size() && listed_[healed] == i;
-      const size_t place = healed;
-      healed += listed;
-      if (behind_draft(i)) {
+      if (chooser_.behind_draft(i)) {
         // The row of a draft: it counts if the draft is what was chosen.
         ++statistics_.drafted;
         if (sequence.finish || sequence.tokens.back() != *sequence.draft) continue;
         ++statistics_.accepted;
         if (expert_load_) count_generated(sequence, static_cast<uint32_t>(rows_[i]), accepted_);
       }
-      const ops::Draw draw = sequence.greedy() ? ops::Draw{0} : draw_of(sequence, sequence.random);
-      if (listed && !sequence.required.empty()) {
-        const size_t vocabulary = logits_.size() / listed_.size();
-        choices_[i] = sample_among(std::span(logits_).subspan(place * vocabulary, vocabulary),
-                                   healing_tokens(sequence, static_cast<int64_t>(vocabulary)), draw, scratch_);
-      }
-      take(choices_[i], sequence);
+      take(chooser_.choice(i), sequence);
     }
-    if (ranks_.last()) ranks_.share(choices);
-  }
-
-  // What every row of rows_ chooses by itself, to choices_.
-  void choose_by_rows(ops::ConstRows hidden) {
-    list_rows([&](size_t i) { return advancing_[i]->greedy(); });
-    if (!listed_.empty()) {
-      const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
-      no_targets_.assign(listed_.size() + 1, 0);
-      argmax_.resize(listed_.size());
-      argmax_logprobs_.resize(listed_.size());
-      runner_.backend().head_score(runner_.head(normed.rows), normed, {no_targets_, {}}, nullptr,
-                                   argmax_.data(), argmax_logprobs_.data());
-      for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = {argmax_[k], argmax_logprobs_[k]};
-    }
-    list_rows([&](size_t i) { return !advancing_[i]->greedy(); });
-    if (listed_.empty()) return;
-    draws_.clear();
-    for (const size_t i : listed_) {
-      Random random = advancing_[i]->random;  // moves on when the token is taken
-      if (behind_draft(i)) random.uniform();
-      draws_.push_back(draw_of(*advancing_[i], random));
-    }
-    const ops::Rows normed = runner_.final_norm(hidden, listed_rows_);
-    drawn_.resize(listed_.size());
-    runner_.backend().head_sample(runner_.head(normed.rows), normed, draws_, drawn_.data());
-    for (size_t k = 0; k < listed_.size(); ++k) choices_[listed_[k]] = drawn_[k];
-  }
-
-  // The rows that `which` names, to listed_ (index in rows_) and listed_rows_.
-  template <class Which>
-  void list_rows(const Which& which) {
-    listed_.clear();
-    listed_rows_.clear();
-    for (size_t i = 0; i < rows_.size(); ++i) {
-      if (!which(i)) continue;
-      listed_.push_back(i);
-      listed_rows_.push_back(rows_[i]);
-    }
-  }
-  bool behind_draft(size_t i) const { return i > 0 && advancing_[i - 1] == advancing_[i]; }
-  // Takes a number from `random`.
-  static ops::Draw draw_of(const Sequence& sequence, Random& random) {
-    const Sampling& sampling = sequence.request->sampling;
-    return {sampling.temperature, sampling.top_p, static_cast<uint64_t>(random.uniform() * 0x1p53)};
-  }
-  // The tokens of the model's vocabulary that go along with the bytes a sequence must begin with.
-  std::vector<TokenId> healing_tokens(const Sequence& sequence, int64_t vocabulary) {
-    if (!prefixes_) prefixes_ = std::make_unique<TokenPrefixIndex>(*tokenizer_);
-    std::vector<TokenId> ids = prefixes_->allowed(sequence.required);
-    std::erase_if(ids, [&](TokenId id) { return id >= vocabulary; });
-    if (ids.empty()) {
-      throw_bad_input("no token of the vocabulary continues the prompt's last bytes",
-                      "request " + std::to_string(sequence.item->request),
-                      "leave token healing out");
-    }
-    return ids;
+    if (ranks_.last()) ranks_.share(std::as_writable_bytes(chooser_.choices()));
   }
 
   void take(const ops::Choice& choice, Sequence& sequence) {
@@ -625,6 +539,7 @@ class GenerateRun {
   std::vector<int32_t> frontier_;  // slots of the last admitted prompt
   std::vector<std::unique_ptr<Sequence>> active_;
 
+  Chooser chooser_;
   std::unique_ptr<Drafter> drafter_;  // where this rank has the results
   model::Buffer<float> states_;  // by slot: normed hidden states of the main model
   model::Buffer<float> entry_states_;
@@ -644,16 +559,7 @@ class GenerateRun {
   std::vector<RowOfSlot> row_of_slot_;
   uint64_t stamp_ = 0;
   std::vector<int32_t> guesses_;
-  std::vector<int32_t> no_targets_, argmax_;
-  std::vector<float> argmax_logprobs_;
-  std::vector<size_t> listed_;  // by index in rows_
-  std::vector<int32_t> listed_rows_;
-  std::vector<ops::Draw> draws_;
-  std::vector<ops::Choice> drawn_, choices_;  // of listed_; of rows_
-  std::vector<float> logits_;  // of healed prompts, [listed_, vocabulary]
-  int layers_done_ = 0;        // of the current pass
-  std::vector<std::pair<uint64_t, TokenId>> scratch_;
-  std::unique_ptr<TokenPrefixIndex> prefixes_;  // made when a prompt is to be healed
+  int layers_done_ = 0;
 
   EngineProgress progress_;
   Clock::time_point start_ = Clock::now(), committed_ = start_;
