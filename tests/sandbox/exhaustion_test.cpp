@@ -69,7 +69,7 @@ const Attack kMemory[] = {
      "= "
      "0\n    while True: g(i); i += 1\n"},
     {"copies_deeply",
-     "import copy\ndef f(v):\n    x = [0] * 1000\n    while True: x = [x, copy.deepcopy(x)]\n"},
+     "import copy\ndef f(v):\n    x = [bytearray(1 << 16)]\n    while True: x = [x, copy.deepcopy(x)]\n"},
     {"threads_with_stacks",
      "import threading\nthreading.stack_size(1 << 20)\ndef g(n): return [0] * 200000 and g(n + 1) "
      "if "
