@@ -200,10 +200,6 @@ class Inspection {
   bool weights_broken_ = false;
 };
 
-}  // namespace
-
-namespace {
-
 CheckpointInfo look_at(const fs::path& model, bool identity_alone) {
   std::error_code error;
   if (fs::is_regular_file(model, error)) return Inspection(model, identity_alone).run_config();
