@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "tasks/answers/latex.h"
 #include "tasks/answers/normalise.h"
+#include "tasks/answers/opencompass.h"
 #include "tasks/embedded.h"
 #include "tasks/template.h"
 
@@ -59,10 +60,15 @@ std::string hellaswag_clean(std::string_view text, const std::string&) {
   return utf8::replaced(out, "  ", " ");
 }
 
+// GSM8K's solution without its <<calculator>> spans.
+std::string without_calculator(std::string_view answer, const std::string& = {}) {
+  static const re2::RE2 kCalculator("<<[^>]*>>");
+  return delete_matches(answer, kCalculator);
+}
+
 // GSM8K's solution as one line of reasoning (task-specs 4.1).
 std::string gsm8k_reasoning(std::string_view answer, const std::string&) {
-  static const re2::RE2 kCalculator("<<[^>]*>>");
-  std::string text = delete_matches(answer, kCalculator), out;
+  std::string text = without_calculator(answer), out;
   for (size_t start = 0; start <= text.size();) {
     size_t end = std::min(text.find('\n', start), text.size());
     std::string_view line = utf8::strip(std::string_view(text).substr(start, end - start));
@@ -219,6 +225,10 @@ constexpr std::array kFilters = std::to_array<Filter::Entry>({
     {"hellaswag_clean", false, hellaswag_clean},
     {"hellaswag_repair", false, [](V t, const S&) { return utf8::replaced(t, ".. ", ". "); }},
     {"gsm8k_reasoning", false, gsm8k_reasoning},
+    {"without_calculator", false, without_calculator},
+    {"opencompass_boxed", false,
+     [](V t, const S&) { return answers::opencompass_boxed(t).value_or(""); }},
+    {"opencompass_program", false, [](V t, const S&) { return answers::opencompass_program(t); }},
     {"number_marks", false, [](V t, const S&) { return answers::without_number_marks(t); }},
 });
 

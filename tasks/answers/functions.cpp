@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "tasks/answers/agieval.h"
 #include "tasks/answers/latex.h"
+#include "tasks/answers/opencompass.h"
 
 namespace assay::tasks::answers {
 namespace {
@@ -141,6 +142,8 @@ constexpr std::array kFunctions = std::to_array<std::pair<std::string_view, Extr
     {"agieval", extract_agieval},
     {"agieval_opencompass", extract_agieval_opencompass},
     {"math_answer", math_answer},
+    {"math_opencompass",
+     [](std::string_view text, const Fields&) { return Found(opencompass_math_answer(text)); }},
     {"between_dollars", between_dollars},
     {"mgsm_number", mgsm_number},
     {"mgsm_opencompass", mgsm_opencompass},

@@ -46,8 +46,8 @@ bool brace_roots(std::string& text) {
   return true;
 }
 
-// \frac12 -> \frac{1}{2}, \frac1{72} -> \frac{1}{72}; false where nothing follows \frac. A \frac
-// with one character leaves the whole text as it was.
+}  // namespace
+
 bool brace_fractions(std::string& text) {
   const auto parts = split(text, "\\frac");
   std::string out(parts[0]);
@@ -68,7 +68,6 @@ bool brace_fractions(std::string& text) {
   return true;
 }
 
-// Whether the text is what Python prints for the integer it denotes.
 bool is_plain_integer(std::string_view text) {
   const bool negative = text.starts_with('-');
   const std::string_view digits = text.substr(negative ? 1 : 0);
@@ -77,8 +76,6 @@ bool is_plain_integer(std::string_view text) {
   }
   return digits.size() == 1 ? !negative || digits != "0" : digits[0] != '0';
 }
-
-}  // namespace
 
 std::optional<std::string> hendrycks_normal_form(std::string_view input) {
   std::string text(input);

@@ -1,73 +1,18 @@
 #include "tasks/answers/latex.h"
-#include "base/utf8.h"
 
 #include <re2/re2.h>
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
+#include "base/utf8.h"
+#include "tasks/answers/minerva_rules.h"
 #include "tasks/answers/normalise.h"
 
 namespace assay::tasks::answers {
 namespace {
 
 using re2::RE2;
-
-constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kSubstitutions{{
-    {"an ", ""},
-    {"a ", ""},
-    {".$", "$"},
-    {"\\$", ""},
-    {"\\ ", ""},
-    {" ", ""},
-    {"mbox", "text"},
-    {",\\text{and}", ","},
-    {"\\text{and}", ","},
-    {"\\text{m}", "\\text{}"},
-}};
-
-constexpr std::array<std::string_view, 41> kRemoved{"square",
-                                                    "ways",
-                                                    "integers",
-                                                    "dollars",
-                                                    "mph",
-                                                    "inches",
-                                                    "ft",
-                                                    "hours",
-                                                    "km",
-                                                    "units",
-                                                    "\\ldots",
-                                                    "sue",
-                                                    "points",
-                                                    "feet",
-                                                    "minutes",
-                                                    "digits",
-                                                    "cents",
-                                                    "degrees",
-                                                    "cm",
-                                                    "gm",
-                                                    "pounds",
-                                                    "meters",
-                                                    "meals",
-                                                    "edges",
-                                                    "students",
-                                                    "childrentickets",
-                                                    "multiples",
-                                                    "\\text{s}",
-                                                    "\\text{.}",
-                                                    "\\text{\ns}",
-                                                    "\\text{}^2",
-                                                    "\\text{}^3",
-                                                    "\\text{\n}",
-                                                    "\\text{}",
-                                                    "\\mathrm{th}",
-                                                    "^\\circ",
-                                                    "^{\\circ}",
-                                                    "\\;",
-                                                    ",\\!",
-                                                    "{,}",
-                                                    "\""};
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -112,11 +57,11 @@ void delete_words(std::string& text, const std::string& word) {
 std::string minerva(std::string_view answer, bool lmeval) {
   std::string text(answer.substr(answer.rfind('=') + 1));  // npos + 1 is 0
   if (lmeval) {
-    for (std::string_view word : kRemoved) {
+    for (std::string_view word : kMinervaRemoved) {
       if (is_word(word)) delete_words(text, std::string(word));
     }
   }
-  for (auto [from, to] : kSubstitutions) utf8::replace_all(text, from, to);
+  for (auto [from, to] : kMinervaSubstitutions) utf8::replace_all(text, from, to);
   auto remove = [&](std::string_view expression) {
     if (lmeval && is_word(expression)) {
       delete_outside_commands(text, expression);
@@ -124,7 +69,7 @@ std::string minerva(std::string_view answer, bool lmeval) {
       utf8::replace_all(text, expression, "");
     }
   };
-  for (std::string_view expression : kRemoved) remove(expression);
+  for (std::string_view expression : kMinervaRemoved) remove(expression);
   remove("\\dots");
   static const RE2 kMath(R"((.*?)(\$)(.*?)(\$)(.*))"), kText(R"((\\text\{)(.*?)(\}))"),
       kBold(R"((\\textbf\{)(.*?)(\}))"), kOver(R"((\\overline\{)(.*?)(\}))"),

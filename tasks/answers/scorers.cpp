@@ -16,6 +16,7 @@
 #include "tasks/answers/hendrycks.h"
 #include "tasks/answers/latex.h"
 #include "tasks/answers/normalise.h"
+#include "tasks/answers/opencompass.h"
 #include "tasks/answers/regex.h"
 #include "tasks/key_reader.h"
 
@@ -140,6 +141,13 @@ double math_sym(const ScorerInput& input, const Options& options) {
   return std::max(math_str(input, options), math_numeric(input, options));
 }
 
+// OpenCompass's MATH; without a reference answer nothing is right.
+double math_opencompass(const ScorerInput& input, const Options&) {
+  return any_gold(input, [&](const std::string& gold) {
+    return !gold.empty() && opencompass_math_equal(input.prediction, gold);
+  });
+}
+
 // lm-eval's minerva_math: equal strings, else a symbolic difference of zero (here: numerically).
 double minerva_lmeval(const ScorerInput& input, const Options&) {
   std::string prediction = minerva_lmeval_form(input.prediction);
@@ -201,6 +209,7 @@ constexpr std::array kScorers = std::to_array<Named>({
     {"math_numeric", math_numeric},
     {"math_str", math_str},
     {"math_sym", math_sym},
+    {"math_opencompass", math_opencompass},
     {"minerva_lmeval", minerva_lmeval},
     {"cmath_number", cmath_number},
 });

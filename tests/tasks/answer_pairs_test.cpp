@@ -13,6 +13,7 @@
 #include "tasks/answers/hendrycks.h"
 #include "tasks/answers/latex.h"
 #include "tasks/answers/normalise.h"
+#include "tasks/answers/opencompass.h"
 #include "tasks/task_file.h"
 #include "tests/support/paths.h"
 
@@ -88,10 +89,11 @@ TEST(AnswerPairs, TextForms) {
     }
     const std::string form = rule == "squad"    ? answers::n_squad(text)
                              : rule == "trivia" ? answers::n_trivia(text)
-                                                : answers::n_opencompass(text);
+                             : rule == "opencompass_program" ? answers::opencompass_program(text)
+                                                             : answers::n_opencompass(text);
     EXPECT_EQ(form, c.at("result").string()) << rule << ": " << text;
   });
-  EXPECT_EQ(seen.size(), 4u);
+  EXPECT_EQ(seen.size(), 5u);
   for (const auto& [rule, count] : seen) EXPECT_GT(count, 50u) << rule;
 }
 
@@ -117,7 +119,7 @@ TEST(AnswerPairs, ScorerValues) {
     auto& [right, other] = seen[task + "@" + variant + "/" + name];
     ++(c.at("value").number() == 1 ? right : other);
   });
-  EXPECT_EQ(seen.size(), 11u);
+  EXPECT_EQ(seen.size(), 13u);
   for (const auto& [name, counts] : seen) {
     EXPECT_GT(counts.first, 50u) << name;
     EXPECT_GT(counts.second, 50u) << name;

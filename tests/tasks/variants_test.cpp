@@ -82,6 +82,54 @@ TEST(Variants, CruxevalOfOpenCompass) {
   EXPECT_FALSE(programs[0].refused);
 }
 
+// Prompts rendered in Python from OpenCompass's own configurations.
+TEST(Variants, MathematicsOfOpenCompass) {
+  NEEDS("gsm8k");
+  const Task words = open("gsm8k", "oc", *root);
+  const Prompt prompt = words.prompt(0);
+  EXPECT_EQ(prompt.context.size(), 4930u);
+  EXPECT_EQ(sha256_hex(prompt.context),
+            "86493f6e082a55fb2a314e52c01aba1a5400bf64e73c97734dbb311a064fc05a")
+      << prompt.context;
+  EXPECT_EQ(prompt.generation.stop, std::vector<std::string>{"Question"});
+  EXPECT_EQ(prompt.generation.max_new_tokens, 512);
+  const std::string reference = prompt.gold_answer.continuation;
+  EXPECT_TRUE(reference.starts_with("\nJanet sells 16 - 3 - 4 = 9 duck eggs a day.\n")) << reference;
+  EXPECT_TRUE(reference.ends_with(" at the farmer’s market.\nThe answer is 18")) << reference;
+  EXPECT_EQ(graded(words, 0, "5 or 6, 18.0 in all", "em"), 1);
+  EXPECT_EQ(graded(words, 0, "\nThe answer is $1,018", "em"), 1);  // commas separate: 018
+  EXPECT_EQ(graded(words, 0, "19 Question: 18", "em"), 0);
+}
+
+TEST(Variants, MathOfOpenCompass) {
+  NEEDS("math");
+  const Task task = open("math", "oc", *root);
+  const Prompt prompt = task.prompt(0);
+  EXPECT_EQ(prompt.context.size(), 1879u);
+  EXPECT_EQ(sha256_hex(prompt.context),
+            "f9e79218a29a008be8210b871ecee33e3e38c56cecd3c3a7c4730aa3907b7280")
+      << prompt.context;
+  EXPECT_EQ(prompt.generation.stop, std::vector<std::string>{"Problem"});
+  EXPECT_EQ(prompt.gold_texts, std::vector<std::string>{"2"});
+  EXPECT_EQ(graded(task, 0, " so $x = \\boxed{{2.00}}$.", "acc"), 1);
+  EXPECT_EQ(graded(task, 0, "Two poles. The final answer is $2$. I hope", "acc"), 1);
+  EXPECT_EQ(graded(task, 0, "Three poles. The answer is 2 poles", "acc"), 0);
+}
+
+TEST(Variants, MbppOfOpenCompass) {
+  NEEDS("mbpp");
+  const Task task = open("mbpp", "oc", *root);
+  EXPECT_EQ(task.size(), 257u);
+  const Prompt prompt = task.prompt(0);
+  EXPECT_EQ(prompt.context.size(), 1822u);
+  EXPECT_EQ(sha256_hex(prompt.context),
+            "6571b097d2a7ada26c25f0bf7cd007df59b80b5115eb2478fb380c8e72110911")
+      << prompt.context;
+  EXPECT_TRUE(prompt.generation.stop.empty());
+  EXPECT_EQ(prompt.generation.max_new_tokens, 512);
+  EXPECT_TRUE(prompt.gold_answer.continuation.starts_with("\n\n[BEGIN]\n 'def remove_Occ(s,ch):"));
+}
+
 TEST(Variants, MmluReduxOne) {
   NEEDS("mmlu_redux");
   const Task task = open("mmlu_redux", "v1", *root);
