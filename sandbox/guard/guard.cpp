@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <initializer_list>
@@ -35,6 +37,7 @@ struct {
   sock_fprog filter = {0, nullptr};
   char writable[4096] = "";
   int ruleset = -1;
+  int self = -1;  // pidfd of the server
 } g;
 
 int failed(const char* step, char* error, size_t error_size) {
@@ -243,6 +246,16 @@ int lock_up(const GuardLimits& limits, unsigned keep_below, char* error, size_t 
   return 0;
 }
 
+void enter(const GuardLimits& limits, const int* descriptors, uint32_t count, bool has_link) {
+  errno = 0;
+  char error[512];
+  const bool placed = place(descriptors, count, has_link);
+  const int code = !placed ? failed("descriptors", error, sizeof error)
+                           : lock_up(limits, has_link ? kLink + 1 : kWire + 1, error, sizeof error);
+  report(code == 0 ? 'R' : 'F', code == 0 ? "" : error);
+  if (code != 0) _exit(70);
+}
+
 }  // namespace
 
 int guard_filter_server(const void* filter, uint32_t filter_bytes) {
@@ -264,21 +277,31 @@ int guard_configure(uint32_t flags, const void* filter, uint32_t filter_bytes,
   g.filter.filter = static_cast<sock_filter*>(malloc(filter_bytes));
   if (g.filter.filter == nullptr) return failed("allocate filter", error, error_size);
   memcpy(g.filter.filter, filter, filter_bytes);
+  if (flags & kGuardNamespaces) {
+    g.self = static_cast<int>(syscall(434 /* pidfd_open */, getpid(), 0));
+    if (g.self < 0) return failed("pidfd_open", error, error_size);
+  }
   return make_ruleset(readable, readable_bytes, error, error_size);
 }
 
-int guard_new_pid_namespace() { return unshare(CLONE_NEWPID) == 0 ? 0 : errno; }
-
-int guard_restore_pid_namespace(int self) { return setns(self, CLONE_NEWPID) == 0 ? 0 : errno; }
-
-void guard_enter(const GuardLimits* limits, const int* descriptors, uint32_t count,
-                 uint32_t has_link) {
-  errno = 0;
-  char error[512];
-  const bool placed = place(descriptors, count, has_link != 0);
-  const int code = !placed ? failed("descriptors", error, sizeof error)
-                           : lock_up(*limits, has_link ? kLink + 1 : kWire + 1, error,
-                                     sizeof error);
-  report(code == 0 ? 'R' : 'F', code == 0 ? "" : error);
-  if (code != 0) _exit(70);
+int guard_fork(const GuardLimits* limits, const int* descriptors, uint32_t count,
+               uint32_t has_link) {
+  const bool namespaces = (g.flags & kGuardNamespaces) != 0;
+  if (namespaces && unshare(CLONE_NEWPID) != 0) return -errno;
+  const pid_t child = fork();
+  if (child == 0) {
+    enter(*limits, descriptors, count, has_link != 0);
+    return 0;
+  }
+  const int fork_error = errno;
+  // Further children are wanted in the server's own namespace again.
+  if (namespaces && setns(g.self, CLONE_NEWPID) != 0) {
+    const int code = errno;
+    if (child > 0) {
+      kill(child, SIGKILL);
+      waitpid(child, nullptr, 0);
+    }
+    return -code;
+  }
+  return child > 0 ? child : -fork_error;
 }

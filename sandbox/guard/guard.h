@@ -39,17 +39,16 @@ int guard_configure(uint32_t flags, const void* filter, uint32_t filter_bytes,
                     const char* writable_directory, const char* readable, uint32_t readable_bytes,
                     char* error, size_t error_size);
 
-// In the server, before fork: the next child is process 1 of a new pid namespace.
-int guard_new_pid_namespace();
-// After fork: further children are wanted in the server's own namespace again; `self` is a pidfd
-// of the server.
-int guard_restore_pid_namespace(int self);
-
-// In the child: puts its descriptors in place, gives up everything, and reports on the wire: an
-// empty frame 'R' when it is locked up, or a frame 'F' with the failed step, after which it ends.
+// In the server: forks a child that has its descriptors in place, has given up everything, and has reported
+// on the wire: an empty frame 'R' when it is locked up, or a frame 'F' with the failed step, after which
+// it ends; with kGuardNamespaces it is process 1 of a new pid namespace. Returns the child's process id,
+// 0 in the child, or a negative errno value when there is no child.
 // `descriptors`: wire, link if `has_link`, then standard input, output and error or none of them;
-// they become 3, 4, 0, 1, 2, and all others are closed.
-void guard_enter(const GuardLimits* limits, const int* descriptors, uint32_t count,
-                 uint32_t has_link);
+// they become 3, 4, 0, 1, 2 in the child, and all others are closed there.
+// To be called with Python's lock held (ctypes.PyDLL) in a process with a single thread: the child runs
+// none of Python's own hooks after fork. They renew locks that another thread might have held, reseed
+// `random`, which a program's start does anyway, and touch 190 pages, half of what a small program
+// touches altogether.
+int guard_fork(const GuardLimits* limits, const int* descriptors, uint32_t count, uint32_t has_link);
 
 }  // extern "C"

@@ -12,6 +12,7 @@ import json
 import operator
 import os
 import random
+import symtable
 import sys
 import types
 
@@ -356,23 +357,27 @@ def _lent(link, builtin):
 
 # Which names of the tests are the program's.
 
-def _bound_names(tree):
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names.add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif isinstance(node, ast.arg):
-            names.add(node.arg)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            names.add(node.name)
-    return names
+def _scopes(table):
+    yield table
+    for child in table.get_children():
+        yield from _scopes(child)
+
+
+def _free_names(source):
+    """The names that the tests use and nowhere bind, in whatever scope."""
+    used, bound = set(), set()
+    for table in _scopes(symtable.symtable(source, _SOURCE, "exec")):
+        for symbol in table.get_symbols():
+            if symbol.is_referenced():
+                used.add(symbol.get_name())
+            if (symbol.is_assigned() or symbol.is_parameter() or symbol.is_imported()
+                    or symbol.is_namespace()):
+                bound.add(symbol.get_name())
+    return used - bound
 
 
 def _reference_names(source):
+    """The functions, classes and variables that a reference solution defines at its top level."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -382,32 +387,32 @@ def _reference_names(source):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names.add(node.name)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            names.update(_bound_names(node))
+            names.update(target.id for target in ast.walk(node) if isinstance(target, ast.Name)
+                         and not isinstance(target.ctx, ast.Load))
     return names
 
 
-def _module(name, tree):
+def _module(name, tests):
     """The module that the tests mean by `name.something`, from this side's own library."""
     name = {"np": "numpy"}.get(name, name)
-    called = any(isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-                 and node.func.id == name for node in ast.walk(tree))
     known = getattr(sys, "stdlib_module_names", None)
-    if called or (known is not None and name not in known and name != "numpy"):
+    if known is not None and name not in known and name != "numpy":
         return None
+    if any(isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+           for node in ast.walk(ast.parse(tests))):
+        return None  # a function of the program that happens to be called so
     try:
         return __import__(name)
     except Exception:
         return None
 
 
-def _bind(link, names, tree, wanted):
-    bound = _bound_names(tree)
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    for name in sorted((used - bound) | wanted):
+def _bind(link, names, tests, wanted):
+    for name in sorted(_free_names(tests) | wanted):
         if name not in wanted:
             if name in names or hasattr(builtins, name):
                 continue
-            value = _module(name, tree)
+            value = _module(name, tests)
             if value is None and name in _COMPARING:
                 value = getattr(__import__(_COMPARING[name]), name)
             if value is not None:
@@ -475,8 +480,7 @@ def _run_call(link, fields):
     context, tests, entry_point, solution_names, reference = (
         field.decode("utf-8", "surrogatepass") for field in fields)
     try:
-        tree = ast.parse(tests)
-        code = compile(tree, _SOURCE, "exec", dont_inherit=True)
+        code = compile(tests, _SOURCE, "exec", dont_inherit=True)
     except SyntaxError as error:
         _Verdict.end("unsupported", "tests", "the tests do not compile: %s" % error)
     names = _context(context)
@@ -487,7 +491,7 @@ def _run_call(link, fields):
     _guarded(link, "", lambda: _loaded(link))
     if entry_point:
         names.pop(entry_point, None)
-    _guarded(link, "", lambda: _bind(link, names, tree, wanted))
+    _guarded(link, "", lambda: _bind(link, names, tests, wanted))
     if entry_point and entry_point not in names:
         _fail("no_entry_point", "the program does not define " + entry_point)
 
