@@ -38,6 +38,9 @@ double MachineLimits::fp32(double seconds) const {
 double MachineLimits::bf16(double seconds) const {
   return device().empty() ? state_->slice(ops::Limit::bf16, seconds) : state_->peak.bf16;
 }
+double MachineLimits::fed_bf16(double seconds) const {
+  return device().empty() ? state_->slice(ops::Limit::fed_bf16, seconds) : 0;
+}
 double MachineLimits::fp8(double) const { return state_->peak.fp8; }
 double MachineLimits::int8(double seconds) const {
   return device().empty() ? state_->slice(ops::Limit::int8, seconds) : 0;

@@ -28,6 +28,8 @@ class MachineLimits {
   const std::string& device() const;  // empty: the CPU
   double fp32(double seconds) const;
   double bf16(double seconds) const;
+  // The same with operands from the first-level cache; 0 where that is no other limit.
+  double fed_bf16(double seconds) const;
   double fp8(double seconds) const;
   double int8(double seconds) const;
   double read(double seconds) const;

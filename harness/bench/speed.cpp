@@ -129,6 +129,7 @@ void measure_limits(const MachineLimits& limits, const std::string& kernels,
   using Limit = double (MachineLimits::*)(double) const;
   constexpr std::pair<const char*, Limit> kLimits[] = {{"fp32", &MachineLimits::fp32},
                                                        {"bf16", &MachineLimits::bf16},
+                                                       {"bf16 from L1", &MachineLimits::fed_bf16},
                                                        {"fp8", &MachineLimits::fp8},
                                                        {"int8", &MachineLimits::int8},
                                                        {"read", &MachineLimits::read}};

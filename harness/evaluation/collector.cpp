@@ -49,8 +49,9 @@ void install_interrupt_handler() {
 bool interrupted() { return g_interrupted != 0; }
 
 Collector::Collector(std::vector<TaskRun>& runs, const Workload& work, results::Store& store,
-                     ExecutionPool* pool, ProgressDisplay& display)
-    : runs_(runs), work_(work), store_(store), pool_(pool), display_(display) {}
+                     ExecutionPool* pool, ProgressDisplay& display, std::function<void()> meanwhile)
+    : runs_(runs), work_(work), store_(store), pool_(pool), display_(display),
+      meanwhile_(std::move(meanwhile)) {}
 
 bool Collector::cancelled() { return interrupted(); }
 
@@ -211,14 +212,11 @@ void Collector::show(const TaskRun& run, size_t number) {
   }
 }
 
-void Collector::grade_restored() {
-  for (size_t task = 0; task < runs_.size(); ++task) {
-    if (runs_[task].finished_before) continue;
-    for (size_t index = 0; index < runs_[task].items.size(); ++index) {
-      const Item& item = runs_[task].items[index];
-      if (!item.graded && item.pending == 0) {
-        complete(static_cast<int>(task), static_cast<int>(index));
-      }
+void Collector::grade_restored(size_t task) {
+  for (size_t index = 0; index < runs_[task].items.size(); ++index) {
+    const Item& item = runs_[task].items[index];
+    if (!item.graded && item.pending == 0) {
+      complete(static_cast<int>(task), static_cast<int>(index));
     }
   }
 }
@@ -254,11 +252,13 @@ void Collector::on_expert_load(const engine::ExpertLoad& load) {
 
 void Collector::on_progress(const engine::EngineProgress& progress) {
   take_programs(false);
+  if (meanwhile_) meanwhile_();
   display_.engine(progress);
 }
 
 void Collector::on_commit() {
   take_programs(false);
+  if (meanwhile_) meanwhile_();
   store_.commit();
   display_.refresh();
 }

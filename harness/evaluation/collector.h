@@ -2,6 +2,7 @@
 // and commits where the engine says so.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "engine/engine.h"
@@ -14,13 +15,14 @@ namespace assay::harness {
 
 class Collector final : public engine::ScoreSink, public engine::GenerateSink {
  public:
-  // `pool` may be null where no task executes programs. All references outlive the collector.
+  // `pool` may be null where no task executes programs; `meanwhile` is called now and then between results
+  // and may be null. All references outlive the collector.
   Collector(std::vector<TaskRun>& runs, const Workload& work, results::Store& store,
-            ExecutionPool* pool, ProgressDisplay& display);
+            ExecutionPool* pool, ProgressDisplay& display, std::function<void()> meanwhile = {});
 
-  // Grades documents whose outputs were all in the store already (an interruption between output
-  // and grade) and starts their programs again.
-  void grade_restored();
+  // Of one task: grades documents whose outputs were all in the store already (an interruption between
+  // output and grade) and starts their programs again.
+  void grade_restored(size_t task);
   // Waits for the programs under way, then commits.
   void finish_programs();
 
@@ -42,6 +44,7 @@ class Collector final : public engine::ScoreSink, public engine::GenerateSink {
   results::Store& store_;
   ExecutionPool* pool_;
   ProgressDisplay& display_;
+  const std::function<void()> meanwhile_;
 };
 
 // Set by SIGINT and SIGTERM: the run stops after the current pass.

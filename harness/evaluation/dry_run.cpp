@@ -41,7 +41,7 @@ DryRun plan_model(const std::string& directory, size_t number, size_t count, Tas
   std::vector<TaskRun> runs;
   for (const tasks::Task* task : shelf.open(context)) runs.emplace_back(*task);
   for (size_t k = 0; k < runs.size(); ++k) {
-    const size_t first_generate = work.generate.size();
+    const size_t first_score = work.score.size(), first_generate = work.generate.size();
     add_requests(runs[k], static_cast<int>(k), planner->tokenizer(), policy, workers, {}, nullptr, work);
     TaskPlan& plan = out.tasks.emplace_back();
     plan.task = runs[k].task.name();
@@ -49,7 +49,7 @@ DryRun plan_model(const std::string& directory, size_t number, size_t count, Tas
     plan.documents = static_cast<int64_t>(runs[k].task.size());
     plan.requests = runs[k].requests;
     plan.tokens_asked = runs[k].tokens_asked;
-    const auto scores = std::span(work.score).subspan(runs[k].first_score, runs[k].scores);
+    const auto scores = std::span(work.score).subspan(first_score);
     const auto generations = std::span(work.generate).subspan(first_generate);
     const engine::TokenId* last = nullptr;  // options of a document share their context's tokens
     for (const engine::ScoreRequest& request : scores) {

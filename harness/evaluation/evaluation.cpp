@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <fstream>
 #include <future>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "base/json.h"
 #include "base/workers.h"
 #include "harness/evaluation/collector.h"
+#include "harness/evaluation/preparation.h"
 #include "harness/evaluation/task_record.h"
 #include "harness/evaluation/task_run.h"
 #include "harness/evaluation/task_shelf.h"
@@ -98,7 +100,6 @@ results::ModelRecord model_record(const engine::CheckpointInfo& info,
   return record;
 }
 
-// Engine time is shared out by the tokens a task needs: one plan serves all tasks.
 // The sets of `task` whose first member it is, where the summary has a score of every member.
 void add_largest(const tasks::Task& task, RunSummary& summary) {
   for (const tasks::VariantSet& set : task.info().sets) {
@@ -118,6 +119,7 @@ void add_largest(const tasks::Task& task, RunSummary& summary) {
   }
 }
 
+// Engine time is shared out by the tokens a task needs: one plan serves all tasks.
 void share_seconds(std::vector<TaskSummary>& tasks, double seconds) {
   double total = 0;
   for (const auto& task : tasks) {
@@ -127,6 +129,11 @@ void share_seconds(std::vector<TaskSummary>& tasks, double seconds) {
     const auto own = static_cast<double>(task.tokens_computed + task.tokens_generated);
     task.seconds = total > 0 ? seconds * own / total : 0;
   }
+}
+
+template <typename Requests>
+bool pending(const Requests& requests) {
+  return std::ranges::any_of(requests, [](const auto& request) { return !request.finished; });
 }
 
 class ModelEvaluation {
@@ -166,9 +173,12 @@ class ModelEvaluation {
     summary.training_step = training.step;
     summary.training_tokens = training.tokens;
     begin(info, training, able, summary, runs);
-    Workload work = plan(*engine, able, runs);
-    execute(*engine, runs, work);
-    finish(*engine, summary, runs, work);
+    {
+      Preparation preparation(runs, stored(runs), engine->tokenizer(), policy(able),
+                              options_.engine.threads);
+      execute(*engine, runs, preparation);
+    }
+    finish(*engine, summary, runs);
     summary.seconds = seconds_since(started);
     display_.end_model();
     return summary;
@@ -223,45 +233,64 @@ class ModelEvaluation {
     }
   }
 
-  Workload plan(const engine::Engine& engine, const engine::Capabilities& able,
-                std::vector<TaskRun>& runs) {
-    Workload work;
-    const Workers workers(options_.engine.threads);
+  // What the store has of each run that is not finished.
+  std::vector<std::vector<results::ItemState>> stored(std::vector<TaskRun>& runs) const {
+    std::vector<std::vector<results::ItemState>> states(runs.size());
+    for (size_t k = 0; k < runs.size(); ++k) {
+      if (runs[k].finished_before) {
+        runs[k].resumed = true;
+      } else {
+        states[k] = store_.item_states(runs[k].evaluation);
+      }
+    }
+    return states;
+  }
+
+  WorkloadPolicy policy(const engine::Capabilities& able) const {
     WorkloadPolicy policy;
     policy.boundary = options_.boundary;
     policy.context_length = able.context_length;
     policy.gold_answers = options_.gold_answers;
     policy.token_healing = options_.token_healing;
     policy.seed = options_.seed;
-    for (size_t k = 0; k < runs.size(); ++k) {
-      TaskRun& run = runs[k];
-      if (run.finished_before) {
-        run.resumed = true;
-        continue;
-      }
-      add_requests(run, static_cast<int>(k), engine.tokenizer(), policy, workers,
-                   store_.item_states(run.evaluation), &store_, work);
-      for (const Item& item : run.items) run.documents_done += item.graded;
-      display_.tasks()[k].done = run.documents_done;
-      display_.refresh();
-    }
-    return work;
+    return policy;
   }
 
-  void execute(engine::Engine& engine, std::vector<TaskRun>& runs, const Workload& work) {
-    Collector collector(runs, work, store_, pool_, display_);
-    collector.grade_restored();
-    const auto pending = [](const auto& requests) {
-      return std::any_of(requests.begin(), requests.end(),
-                         [](const auto& request) { return !request.finished; });
+  // Scores batches as they become ready, then generates for all tasks in one plan.
+  void execute(engine::Engine& engine, std::vector<TaskRun>& runs, Preparation& preparation) {
+    const Preparation::KeepItems keep = [&](size_t task, std::vector<results::ItemRecord> items) {
+      for (const results::ItemRecord& item : items) store_.put_item(runs[task].evaluation, item);
     };
-    if (pending(work.score)) {
-      display_.stage("planning");
-      engine.score(work.score, collector);
+    const auto meanwhile = [&] { preparation.keep_items(keep); };
+    Workload generation;
+    while (!interrupted()) {
+      std::optional<Batch> batch = preparation.take(false, keep);
+      if (!batch) break;
+      // Streamed weights are read for every pass: one plan, however long it takes to come.
+      if (preparation.more() && engine.plan(batch->work.score).streamed) {
+        append(std::move(*preparation.take(true, keep)), *batch);
+      }
+      const Workload& work = batches_.emplace_back(std::move(*batch)).work;
+      Collector collector(runs, work, store_, pool_, display_, meanwhile);
+      for (const Batch::Part& part : batches_.back().parts) {
+        for (const Item& item : runs[part.task].items) runs[part.task].documents_done += item.graded;
+        display_.tasks()[part.task].done = runs[part.task].documents_done;
+        collector.grade_restored(part.task);
+      }
+      generation.generate.insert(generation.generate.end(), work.generate.begin(), work.generate.end());
+      generation.generate_references.insert(generation.generate_references.end(),
+                                            work.generate_references.begin(),
+                                            work.generate_references.end());
+      display_.tasks_to_come(preparation.more());
+      if (pending(work.score)) {
+        display_.stage("planning");
+        engine.score(work.score, collector);
+      }
     }
-    if (!interrupted() && pending(work.generate)) {
+    Collector collector(runs, generation, store_, pool_, display_);
+    if (!interrupted() && pending(generation.generate)) {
       display_.stage("planning");
-      engine.generate(work.generate, collector);
+      engine.generate(generation.generate, collector);
     }
     if (!interrupted()) display_.stage("executing programs");
     collector.finish_programs();
@@ -272,9 +301,16 @@ class ModelEvaluation {
     }
   }
 
-  void finish(const engine::Engine& engine, RunSummary& summary, const std::vector<TaskRun>& runs,
-              const Workload& work) {
-    for (const TaskRun& run : runs) {
+  void finish(const engine::Engine& engine, RunSummary& summary, const std::vector<TaskRun>& runs) {
+    std::vector<uint64_t> tokens_computed(runs.size(), 0);
+    for (const Batch& batch : batches_) {
+      for (const Batch::Part& part : batch.parts) {
+        const auto own = std::span(batch.work.score).subspan(part.first_score, part.scores);
+        if (!own.empty()) tokens_computed[part.task] = engine.plan(own).tokens_computed;
+      }
+    }
+    for (size_t k = 0; k < runs.size(); ++k) {
+      const TaskRun& run = runs[k];
       if (!run.finished_before) {
         store_.finish_evaluation(run.evaluation, aggregate_rules(run.task));
       }
@@ -290,8 +326,7 @@ class ModelEvaluation {
       task.tokens_generated = run.tokens_generated;
       task.resumed = run.resumed;
       task.warnings = run.task.warnings();
-      const auto own = std::span(work.score).subspan(run.first_score, run.scores);
-      if (!own.empty()) task.tokens_computed = engine.plan(own).tokens_computed;
+      task.tokens_computed = tokens_computed[k];
       task.aggregates = store_.aggregates(run.evaluation);
       for (const auto& aggregate : task.aggregates) {
         task.errors = std::max(task.errors, aggregate.errors);
@@ -313,6 +348,7 @@ class ModelEvaluation {
   results::Store& store_;
   ExecutionPool* pool_;
   ProgressDisplay& display_;
+  std::deque<Batch> batches_;  // kept, because plans of single tasks are counted at the end
 };
 
 }  // namespace

@@ -226,7 +226,9 @@ Rescored rescore(results::Store& store, const std::string& name, const RescoreOp
   }
   const Workload none;
   Collector collector(runs, none, store, pool.get(), display);
-  collector.grade_restored();
+  for (size_t k = 0; k < runs.size(); ++k) {
+    if (!runs[k].finished_before) collector.grade_restored(k);
+  }
   collector.finish_programs();
   display.end_model();
   for (const TaskRun& task : runs) {

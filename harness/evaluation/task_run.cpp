@@ -285,13 +285,13 @@ bool is_stored(const results::ItemState* state, const ScoreReference& reference)
 
 void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
                   const WorkloadPolicy& policy, const Workers& workers,
-                  const std::vector<results::ItemState>& states, results::Store* store,
+                  const std::vector<results::ItemState>& states,
+                  const std::function<void(std::vector<results::ItemRecord>)>& keep,
                   Workload& work) {
   std::map<int64_t, const results::ItemState*> by_position;
   for (const auto& state : states) by_position[state.position] = &state;
   const Drafter drafter(run, number, tokenizer, policy);
   run.items.resize(run.task.size());
-  run.first_score = work.score.size();
 
   // Rendering and tokenising run in parallel, a slice of documents at a time to bound memory.
   constexpr size_t kSlice = 4096;
@@ -303,13 +303,14 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
         drafts[static_cast<size_t>(k)] = drafter.draft(begin + static_cast<size_t>(k));
       }
     });
+    std::vector<results::ItemRecord> fresh;
     for (size_t k = 0; k < count; ++k) {
       const size_t i = begin + k;
       Draft& draft = drafts[k];
       Item& item = run.items[i];
       const auto found = by_position.find(static_cast<int64_t>(i));
       const results::ItemState* state = found == by_position.end() ? nullptr : found->second;
-      if (!state && store) store->put_item(run.evaluation, item_record(run, i, draft.prompt));
+      if (!state && keep) fresh.push_back(item_record(run, i, draft.prompt));
 
       const bool generates = draft.prompt.kind == tasks::RequestKind::generate;
       if (generates) {
@@ -377,9 +378,8 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
       }
       run.resumed |= state != nullptr;
     }
-    if (store) store->commit();
+    if (keep) keep(std::move(fresh));
   }
-  run.scores = work.score.size() - run.first_score;
 }
 
 void restore_outputs(TaskRun& run, const std::vector<results::ItemState>& states, bool verdicts) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -59,7 +60,6 @@ struct TaskRun {
   bool finished_before = false;  // nothing to do: the store has it all
   bool resumed = false;
   bool literal_bos = false;            // some item's
-  size_t first_score = 0, scores = 0;  // its stretch of Workload::score
   int64_t requests = 0;
   uint64_t tokens_asked = 0, tokens_generated = 0;
   int64_t documents_done = 0, errors = 0;
@@ -84,14 +84,14 @@ struct WorkloadPolicy {
   uint64_t seed = 0;
 };
 
-// Renders every document of `run` (index `number` among the runs), tokenises it on `workers`, stores
-// the items that the store lacks, marks requests whose results `states` already has as finished, and
-// appends the requests to `work`. Without a store, nothing is stored (a dry run). Throws bad_input
-// naming the document whose prompt does not fit.
+// Renders every document of `run` (index `number` among the runs), tokenises it on `workers`, hands the
+// items that `states` lacks to `keep` (may be null) a slice at a time, marks requests whose results
+// `states` already has as finished, and appends the requests to `work`. Throws bad_input naming the
+// document whose prompt does not fit.
 void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
                   const WorkloadPolicy& policy, const Workers& workers,
-                  const std::vector<results::ItemState>& states, results::Store* store,
-                  Workload& work);
+                  const std::vector<results::ItemState>& states,
+                  const std::function<void(std::vector<results::ItemRecord>)>& keep, Workload& work);
 
 // Fills `run` with the complete outputs of a finished evaluation, so that its documents can be graded
 // without a model; with `verdicts` those of its programs too. Throws bad_input where the documents

@@ -89,6 +89,7 @@ void ProgressDisplay::begin_model(std::string_view name, size_t number, size_t c
   tasks_.clear();
   engine_ = {};
   engine_stage_.clear();
+  tasks_to_come_ = false;
   started_ = last_draw_ = Clock::now();
   if (verbosity_ == Verbosity::lines) std::cerr << title_ << '\n';
 }
@@ -120,8 +121,11 @@ std::string ProgressDisplay::overall_line() const {
   if (engine_.seconds > 0.2 && done > 0) {
     const double rate = done / engine_.seconds;
     line += ", " + count_text(rate) + " tokens/s";
-    if (planned > done) line += ", " + duration_text((planned - done) / rate) + " left";
+    if (planned > done && !tasks_to_come_) {
+      line += ", " + duration_text((planned - done) / rate) + " left";
+    }
   }
+  if (tasks_to_come_) line += "; more to come";
   return line;
 }
 

@@ -35,6 +35,8 @@ class ProgressDisplay {
   void begin_model(std::string_view name, size_t number, size_t count);
   void note(std::string_view line);  // stays on the screen, above the live block
   void stage(std::string_view what);  // "planning", "loading weights"
+  // The engine's plan is not the last: no time that is left can be given.
+  void tasks_to_come(bool some) { tasks_to_come_ = some; }
   std::vector<TaskProgress>& tasks() { return tasks_; }
   void engine(const engine::EngineProgress& progress);
   void refresh(bool force = false);
@@ -50,6 +52,7 @@ class ProgressDisplay {
   std::vector<TaskProgress> tasks_;
   engine::EngineProgress engine_;
   std::string engine_stage_;
+  bool tasks_to_come_ = false;
   int drawn_lines_ = 0;
   std::chrono::steady_clock::time_point started_, last_draw_;
 };

@@ -174,6 +174,9 @@ struct KernelTable {
   // per multiply-add), or read memory. busy_int8 is null where there is no such instruction.
   double (*busy_fp32)(int64_t rounds);
   double (*busy_bf16)(int64_t rounds);
+  // As busy_bf16 with operands that are loaded from the first-level cache; null where that makes no
+  // difference.
+  double (*fed_bf16)(int64_t rounds);
   double (*busy_int8)(int64_t rounds);
   void (*read)(const void* data, size_t bytes);
 };

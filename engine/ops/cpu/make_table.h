@@ -60,6 +60,7 @@ constexpr KernelTable make_table(const char* name) {
       .add = add<V>,
       .busy_fp32 = busy_fp32<V>,
       .busy_bf16 = busy_bf16<V>(),
+      .fed_bf16 = nullptr,
       .busy_int8 = busy_int8<V>(),
       .read = read_memory<V>,
   };

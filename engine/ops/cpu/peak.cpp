@@ -64,9 +64,10 @@ double read_rate(const KernelTable& table, const Workers& workers, double second
 double measure_limit(Limit limit, Kernels kernels, const Workers& workers, double seconds) {
   const KernelTable& table = kernel_table(kernels);
   if (limit == Limit::read) return read_rate(table, workers, seconds) * 1e-9;
-  const auto work = limit == Limit::fp32   ? table.busy_fp32
-                    : limit == Limit::bf16 ? table.busy_bf16
-                                           : table.busy_int8;
+  const auto work = limit == Limit::fp32       ? table.busy_fp32
+                    : limit == Limit::bf16     ? table.busy_bf16
+                    : limit == Limit::fed_bf16 ? table.fed_bf16
+                                               : table.busy_int8;
   if (work == nullptr) return 0;
   return rate(workers, seconds, [&](int64_t) { return work(20000); }) * 1e-9;
 }

@@ -17,7 +17,9 @@ struct Peak {
   double read_gb_s = 0;    // reading memory beyond every cache, 10^9 bytes a second
 };
 
-enum class Limit { fp32, bf16, int8, read };
+// fed_bf16: bf16 with operands from the first-level cache, where the multiplier takes them from tile
+// registers that have to be loaded: what no matrix product can exceed.
+enum class Limit { fp32, bf16, fed_bf16, int8, read };
 
 // One slice of about `seconds`; GFLOP/s, GOP/s or GB/s. 0 where there is no such instruction.
 // `kernels` must be available; automatic is the fastest.
