@@ -18,7 +18,7 @@ namespace assay::harness {
 namespace {
 
 struct Options {
-  std::vector<std::string> models;
+  std::vector<std::string> models, directories;
   EvaluationFlags flags;
   bool json = false, quiet = false, dry_run = false;
 };
@@ -125,10 +125,10 @@ void run(const Options& options) {
 void add_run(CLI::App& app, Session&) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("run", "Evaluate checkpoints on benchmarks");
-  verb->add_option("--model", options->models,
-                   "Checkpoint directory (Hugging Face layout); repeat for\n"
-                   "several")
-      ->required()
+  verb->add_option("DIR", options->directories,
+                   "Checkpoint directory (Hugging Face layout), or several")
+      ->type_name("");
+  verb->add_option("--model", options->models, "The same; repeat for several")
       ->type_name("DIR")
       ->allow_extra_args(false);
   add_evaluation_flags(*verb, options->flags);
@@ -146,13 +146,18 @@ void add_run(CLI::App& app, Session&) {
                  "the run would take (needs no weights)");
   verb->add_flag("--json", options->json, "End with one JSON object on standard output");
   verb->add_flag("--quiet", options->quiet, "No progress");
-  set_examples(*verb, {"assay run --model DIR --tasks mmlu,hellaswag --data ~/benchmarks",
-                       "assay run --model DIR --tasks gsm8k --limit 100 --shots 4 --json",
-                       "assay run --model DIR --tasks table3 --dry-run",
-                       "assay run --model A --model B --tasks smoke --data sample",
-                       "assay run --model DIR --tasks mmlu --device cuda:all --parallel expert",
-                       "assay run --model DIR --text held-out.jsonl --text notes/"});
+  set_examples(*verb, {"assay run DIR --tasks mmlu,hellaswag --data ~/benchmarks",
+                       "assay run DIR --tasks gsm8k --limit 100 --shots 4 --json",
+                       "assay run DIR --tasks table3 --dry-run",
+                       "assay run A B --tasks smoke --data sample",
+                       "assay run DIR --tasks mmlu --device cuda:all --parallel expert",
+                       "assay run DIR --text held-out.jsonl --text notes/"});
   verb->callback([options] {
+    options->models.insert(options->models.begin(), options->directories.begin(),
+                           options->directories.end());
+    if (options->models.empty()) {
+      throw_usage("which checkpoint?", "assay run DIR --tasks LIST, or --model DIR");
+    }
     std::string line = "assay run";
     for (const auto& model : options->models) line += " --model " + model;
     EvaluationOptions& evaluation = options->flags.evaluation;

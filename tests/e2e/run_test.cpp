@@ -87,6 +87,19 @@ TEST(Run, RepeatedComputesNothing) {
   EXPECT_EQ(digest_of(store), expected);
 }
 
+TEST(Run, CheckpointsMayStandBeforeTheOptions) {
+  const TemporaryDirectory dir;
+  const Outcome outcome =
+      assay({"run", sample_checkpoint(), sample_checkpoint("base-step-001201"), "--tasks", "mmlu",
+             "--data", "sample", "--limit", "2", "--json", "--quiet", "--store",
+             (dir.path() / "s.sqlite").string()});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto document = json::Document::parse(outcome.out, "run --json");
+  ASSERT_EQ(document.root().at("runs").size(), 2u);
+  EXPECT_EQ(document.root().at("runs")[0].at("model").string(), "base-step-000600");
+  EXPECT_EQ(document.root().at("runs")[1].at("model").string(), "base-step-001201");
+}
+
 TEST(Run, JsonHasCountsAndIntervals) {
   const TemporaryDirectory dir;
   const Outcome outcome = assay(run_arguments(dir.path() / "s.sqlite", "hellaswag,gsm8k"));
