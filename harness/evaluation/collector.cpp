@@ -53,9 +53,17 @@ Collector::Collector(std::vector<TaskRun>& runs, const Workload& work, results::
     : runs_(runs), work_(work), store_(store), pool_(pool), display_(display),
       meanwhile_(std::move(meanwhile)) {}
 
-bool Collector::cancelled() { return interrupted(); }
+bool Collector::cancelled() { return interrupted() || background_.failed(); }
 
 void Collector::on_score(engine::ScoreResult&& result) {
+  background_.post([this, kept = std::move(result)] { record(kept); });
+}
+
+void Collector::on_generate(engine::GenerateResult&& result) {
+  background_.post([this, kept = std::move(result)]() mutable { record(kept); });
+}
+
+void Collector::record(const engine::ScoreResult& result) {
   const ScoreReference& reference = work_.score_references[result.index];
   TaskRun& run = runs_[static_cast<size_t>(reference.task)];
   Item& item = run.items[static_cast<size_t>(reference.item)];
@@ -113,7 +121,7 @@ void Collector::on_score(engine::ScoreResult&& result) {
   complete(reference.task, reference.item);
 }
 
-void Collector::on_generate(engine::GenerateResult&& result) {
+void Collector::record(engine::GenerateResult& result) {
   const GenerateReference& reference = work_.generate_references[result.index];
   TaskRun& run = runs_[static_cast<size_t>(reference.task)];
   Item& item = run.items[static_cast<size_t>(reference.item)];
@@ -233,6 +241,7 @@ void Collector::take_programs(bool wait) {
 }
 
 void Collector::finish_programs() {
+  settle();
   while (pool_ && pool_->under_way() > 0) {
     take_programs(true);
     store_.commit();
@@ -243,24 +252,30 @@ void Collector::finish_programs() {
 }
 
 void Collector::on_expert_load(const engine::ExpertLoad& load) {
-  results::ExpertLoadRecord record;
-  record.layer = load.layer;
-  record.tokens = load.tokens;
-  record.weight = load.weight;
-  store_.add_expert_load(runs_[static_cast<size_t>(load.group)].evaluation, record);
+  background_.post([this, load] {
+    results::ExpertLoadRecord record;
+    record.layer = load.layer;
+    record.tokens = load.tokens;
+    record.weight = load.weight;
+    store_.add_expert_load(runs_[static_cast<size_t>(load.group)].evaluation, record);
+  });
 }
 
 void Collector::on_progress(const engine::EngineProgress& progress) {
-  take_programs(false);
-  if (meanwhile_) meanwhile_();
-  display_.engine(progress);
+  background_.post([this, progress] {
+    take_programs(false);
+    if (meanwhile_) meanwhile_();
+    display_.engine(progress);
+  });
 }
 
 void Collector::on_commit() {
-  take_programs(false);
-  if (meanwhile_) meanwhile_();
-  store_.commit();
-  display_.refresh();
+  background_.post([this] {
+    take_programs(false);
+    if (meanwhile_) meanwhile_();
+    store_.commit();
+    display_.refresh();
+  });
 }
 
 }  // namespace assay::harness

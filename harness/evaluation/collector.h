@@ -1,10 +1,12 @@
 // Receives what the engine computes: stores it, grades complete documents, starts their programs,
-// and commits where the engine says so.
+// and commits where the engine says so. All that is done on a thread of its own, in the order of the
+// engine's calls, so that the engine does not wait for grading or for the disk.
 #pragma once
 
 #include <functional>
 #include <vector>
 
+#include "base/background.h"
 #include "engine/engine.h"
 #include "harness/evaluation/execution_pool.h"
 #include "harness/evaluation/task_run.h"
@@ -16,10 +18,13 @@ namespace assay::harness {
 class Collector final : public engine::ScoreSink, public engine::GenerateSink {
  public:
   // `pool` may be null where no task executes programs; `meanwhile` is called now and then between results
-  // and may be null. All references outlive the collector.
+  // and may be null. Between a call of the engine and the settle() after it, runs, store, pool and display
+  // belong to the collector. All references outlive it.
   Collector(std::vector<TaskRun>& runs, const Workload& work, results::Store& store,
             ExecutionPool* pool, ProgressDisplay& display, std::function<void()> meanwhile = {});
 
+  // Waits until everything that the engine reported is stored. Throws what storing or grading threw.
+  void settle() { background_.wait(); }
   // Of one task: grades documents whose outputs were all in the store already (an interruption between
   // output and grade) and starts their programs again.
   void grade_restored(size_t task);
@@ -34,6 +39,8 @@ class Collector final : public engine::ScoreSink, public engine::GenerateSink {
   bool cancelled() override;
 
  private:
+  void record(const engine::ScoreResult& result);
+  void record(engine::GenerateResult& result);
   void complete(int task, int item);
   void grade(int task, int item);
   void take_programs(bool wait);
@@ -45,6 +52,7 @@ class Collector final : public engine::ScoreSink, public engine::GenerateSink {
   ExecutionPool* pool_;
   ProgressDisplay& display_;
   const std::function<void()> meanwhile_;
+  Background background_;  // the last member: it ends before what it works on
 };
 
 // Set by SIGINT and SIGTERM: the run stops after the current pass.

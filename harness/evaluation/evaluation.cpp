@@ -285,12 +285,14 @@ class ModelEvaluation {
       if (pending(work.score)) {
         display_.stage("planning");
         engine.score(work.score, collector);
+        collector.settle();
       }
     }
     Collector collector(runs, generation, store_, pool_, display_);
     if (!interrupted() && pending(generation.generate)) {
       display_.stage("planning");
       engine.generate(generation.generate, collector);
+      collector.settle();
     }
     if (!interrupted()) display_.stage("executing programs");
     collector.finish_programs();
