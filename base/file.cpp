@@ -6,9 +6,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
@@ -27,26 +29,7 @@ struct Descriptor {
   }
 };
 
-std::string read_gzip(const fs::path& path) {
-  gzFile in = gzopen(path.c_str(), "rb");
-  if (!in) throw_bad_input("cannot be opened: " + reason(), path.string());
-  std::string out;
-  char buffer[1 << 16];
-  int n;
-  while ((n = gzread(in, buffer, sizeof buffer)) > 0) out.append(buffer, static_cast<size_t>(n));
-  int status = Z_OK;
-  const std::string message = gzerror(in, &status);
-  const int closed = gzclose(in);
-  if (n < 0 || closed != Z_OK) {
-    throw_bad_input("gzip stream is damaged or truncated: " + message, path.string());
-  }
-  return out;
-}
-
-}  // namespace
-
-std::string read_file(const fs::path& path) {
-  if (path.extension() == ".gz") return read_gzip(path);
+std::string read_bytes(const fs::path& path) {
   const Descriptor in{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   struct stat info {};
   if (in.fd < 0 || ::fstat(in.fd, &info) != 0) {
@@ -65,6 +48,60 @@ std::string read_file(const fs::path& path) {
   }
   out.resize(have);
   return out;
+}
+
+// Frees zlib's state when the scope ends.
+struct Inflater {
+  z_stream stream{};
+  ~Inflater() { inflateEnd(&stream); }
+};
+
+// What the members of a gzip file hold. Content that is no gzip at all stays as it is: downloads may have
+// been unpacked on the way. zlib's own gzread passes over what follows the last member in silence.
+std::string gunzip(const std::string& bytes, const fs::path& path) {
+  const std::string_view magic = "\x1F\x8B";
+  if (!bytes.starts_with(magic)) return bytes;
+  std::string out;
+  std::string_view rest = bytes;
+  while (rest.starts_with(magic)) {
+    Inflater member;
+    if (inflateInit2(&member.stream, 15 + 16) != Z_OK) throw_resource("zlib cannot start", path.string());
+    char buffer[1 << 16];
+    int status = Z_OK;
+    while (status != Z_STREAM_END) {
+      z_stream& stream = member.stream;
+      if (stream.avail_in == 0) {  // counted in 32 bits
+        const size_t part = std::min<size_t>(rest.size(), 1 << 30);
+        stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));
+        stream.avail_in = static_cast<uInt>(part);
+        rest.remove_prefix(part);
+      }
+      stream.next_out = reinterpret_cast<Bytef*>(buffer);
+      stream.avail_out = sizeof buffer;
+      status = inflate(&stream, Z_NO_FLUSH);
+      out.append(buffer, sizeof buffer - stream.avail_out);
+      const bool stuck = status == Z_BUF_ERROR && stream.avail_in == 0 && rest.empty();
+      if (stuck || (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)) {
+        throw_bad_input(std::string("gzip stream is damaged or truncated: ") +
+                            (stuck ? "it ends early" : stream.msg ? stream.msg : "?"),
+                        path.string(), "fetch it again");
+      }
+    }
+    rest = std::string_view(bytes).substr(bytes.size() - rest.size() - member.stream.avail_in);
+  }
+  // Zeros fill up blocks of tapes.
+  if (rest.find_first_not_of('\0') != std::string_view::npos) {
+    throw_bad_input(std::to_string(rest.size()) + " bytes follow the end of the gzip data",
+                    path.string(), "fetch it again");
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  std::string bytes = read_bytes(path);
+  return path.extension() == ".gz" ? gunzip(bytes, path) : bytes;
 }
 
 void write_file_atomically(const fs::path& path, std::string_view content) {

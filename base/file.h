@@ -12,7 +12,7 @@ namespace assay {
 namespace fs = std::filesystem;
 
 // The bytes of a file; names ending in .gz are decompressed. Throws bad_input naming the path and
-// the system's reason, also for a truncated or damaged gzip stream.
+// the system's reason, also for a gzip stream that is truncated, damaged or followed by other bytes.
 std::string read_file(const fs::path& path);
 
 // Writes `content` to a temporary file beside `path`, flushes it to disk and renames it over

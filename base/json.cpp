@@ -75,9 +75,12 @@ Document Document::parse(std::string_view text, std::string where) {
     const auto before = text.substr(0, offset);
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const size_t line_start = before.rfind('\n') + 1;  // npos + 1 == 0
+    // A text of one line is one of many in a file: `where` names that line.
+    const bool one_line = text.find('\n') == std::string_view::npos;
     throw_bad_input(std::string("not valid JSON: ") +
-                        rapidjson::GetParseError_En(state->document.GetParseError()) + " at line " +
-                        std::to_string(line) + ", column " + std::to_string(offset - line_start + 1),
+                        rapidjson::GetParseError_En(state->document.GetParseError()) + " at " +
+                        (one_line ? "" : "line " + std::to_string(line) + ", ") + "column " +
+                        std::to_string(offset - line_start + 1),
                     state->where);
   }
   return Document(std::move(state));

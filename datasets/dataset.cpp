@@ -132,10 +132,20 @@ class Loader {
 
  private:
   std::string clean(const std::string& bytes, const std::string& where) {
+    const auto line_of = [&](size_t at) {
+      const auto line = 1 + std::count(bytes.begin(), bytes.begin() + static_cast<long>(at), '\n');
+      return where + ":" + std::to_string(line);
+    };
+    if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF")) {
+      throw_bad_input("is UTF-16", where, "convert it: iconv -f UTF-16 -t UTF-8");
+    }
+    // A text has none; a file that was only half written to disk has many.
+    if (const size_t nul = bytes.find('\0'); nul != std::string::npos) {
+      throw_bad_input("holds a NUL byte", line_of(nul), "the file is damaged; fetch it again");
+    }
     const size_t bad = utf8::first_invalid(bytes);
     if (bad == std::string::npos) return newlines(bytes);
-    const auto line = 1 + std::count(bytes.begin(), bytes.begin() + static_cast<long>(bad), '\n');
-    const std::string place = where + ":" + std::to_string(line);
+    const std::string place = line_of(bad);
     if (!split_.replace_invalid) throw_bad_input("bytes that are not UTF-8", place);
     out_.warnings.push_back(place + ": bytes that are not UTF-8, replaced by U+FFFD");
     return newlines(utf8::sanitized(bytes));
@@ -301,6 +311,22 @@ std::optional<int64_t> own_count(const fs::path& root, const std::string& task,
   return n.exists() ? std::optional(n.integer()) : std::nullopt;
 }
 
+// Rows that stand in the split more than once: a file was appended to itself, say. Official files of
+// the right length have some too; nothing is said of those.
+void warn_of_repeats(const std::string& name, Split& out) {
+  std::map<std::pair<std::string, std::string>, const Document*> seen;
+  std::string first;
+  size_t repeats = 0;
+  for (const Document& document : out.documents) {
+    const auto [it, is_new] = seen.emplace(std::pair(document.group, document.content_hash), &document);
+    if (is_new) continue;
+    if (++repeats == 1) first = document.id + " is " + it->second->id;
+  }
+  if (repeats == 0) return;
+  out.warnings.push_back(name + ": " + std::to_string(repeats) + (repeats == 1 ? " row repeats" : " rows repeat") +
+                         " an earlier one (" + first + (repeats == 1 ? ")" : ", ...)"));
+}
+
 void check_counts(const DatasetSpec& spec, const fs::path& root, const SplitLayout& split,
                   const std::optional<std::string>& only, Split& out) {
   const auto warn = [&](const std::string& what, size_t rows, int64_t expected) {
@@ -310,6 +336,7 @@ void check_counts(const DatasetSpec& spec, const fs::path& root, const SplitLayo
     }
   };
   const std::string name = spec.task() + " " + split.name;
+  if (!only && static_cast<int64_t>(out.documents.size()) != split.rows) warn_of_repeats(name, out);
   const auto own = own_count(root, spec.task(), split.name);
   if (own) {
     if (!only) warn(name, out.documents.size(), *own);

@@ -115,27 +115,90 @@ TEST_F(Malformed, MissingFilesNameThePathAndTheCommand) {
             "data set \"toy\" has no split \"test\" (it has: dev)");
 }
 
-TEST_F(Malformed, TruncatedGzip) {
-  std::string gz(1 << 12, '\0');
+std::string gzipped(std::string text) {
+  std::string gz(text.size() + 64, '\0');
   z_stream stream{};
-  ASSERT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string text;
-  for (int i = 0; i < 100; ++i) text += "{\"q\":" + std::to_string(i * i) + "}\n";
+  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
   stream.next_in = reinterpret_cast<Bytef*>(text.data());
   stream.avail_in = static_cast<uInt>(text.size());
   stream.next_out = reinterpret_cast<Bytef*>(gz.data());
   stream.avail_out = static_cast<uInt>(gz.size());
-  ASSERT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
   gz.resize(stream.total_out);
   deflateEnd(&stream);
+  return gz;
+}
+
+TEST_F(Malformed, Gzip) {
+  const std::string keys = R"("files":"a.jsonl.gz")";
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "{\"q\":" + std::to_string(i * i) + "}\n";
+  const auto rows = [&] {
+    return load_split(spec_from("{" + keys + R"(,"splits":{"test":{}}})"), root(), "test").documents.size();
+  };
+  const std::string gz = gzipped(text);
   write("a.jsonl.gz", gz);
-  EXPECT_EQ(load_split(spec_from(R"({"files":"a.jsonl.gz","splits":{"test":{}}})"), root(), "test")
-                .documents.size(),
-            100u);
-  write("a.jsonl.gz", gz.substr(0, gz.size() / 2));
-  EXPECT_NE(
-      message(R"("files":"a.jsonl.gz")").find("a.jsonl.gz: gzip stream is damaged or truncated"),
-      std::string::npos);
+  EXPECT_EQ(rows(), 100u);
+  // Several members, zeros behind the last one, and content that was unpacked on the way.
+  write("a.jsonl.gz", gz + gzipped("{\"q\":-1}\n") + std::string(512, '\0'));
+  EXPECT_EQ(rows(), 101u);
+  write("a.jsonl.gz", text);
+  EXPECT_EQ(rows(), 100u);
+  for (const size_t length : {size_t{2}, size_t{9}, gz.size() / 2, gz.size() - 1}) {
+    write("a.jsonl.gz", gz.substr(0, length));
+    EXPECT_EQ(message(keys),
+              "a.jsonl.gz: gzip stream is damaged or truncated: it ends early (fetch it again)")
+        << length;
+  }
+  write("a.jsonl.gz", gz + "junk");
+  EXPECT_EQ(message(keys), "a.jsonl.gz: 4 bytes follow the end of the gzip data (fetch it again)");
+  std::string flipped = gz;
+  flipped[flipped.size() - 5] ^= 1;  // the check sum
+  write("a.jsonl.gz", flipped);
+  EXPECT_EQ(message(keys),
+            "a.jsonl.gz: gzip stream is damaged or truncated: incorrect data check (fetch it again)");
+}
+
+TEST_F(Malformed, NulBytesAndOtherEncodings) {
+  const std::string nul = ": holds a NUL byte (the file is damaged; fetch it again)";
+  write("a.jsonl", std::string("{\"q\":1}\n{\"q\":\"\0\"}\n", 18));
+  EXPECT_EQ(message(R"("files":"a.jsonl")"), "a.jsonl:2" + nul);
+  write("a.csv", std::string("q1,x,y,A\nq2,x,\0,B\n", 19));
+  EXPECT_EQ(message(kCsv), "a.csv:2" + nul);
+  write("a.jsonl", "{\"q\":1}\n" + std::string(4096, '\0'));
+  EXPECT_EQ(message(R"("files":"a.jsonl")"), "a.jsonl:2" + nul);
+  write("a.jsonl", std::string("\xFF\xFE{\0}\0\n\0", 8));
+  EXPECT_EQ(message(R"("files":"a.jsonl")"),
+            "a.jsonl: is UTF-16 (convert it: iconv -f UTF-16 -t UTF-8)");
+}
+
+TEST_F(Malformed, LinesEndAsOnWindows) {
+  write("a.jsonl", "\xEF\xBB\xBF{\"q\":\"a\\r\\nb\"}\r\n\r\n{\"q\":\"c\"}\r\n");
+  const Split split =
+      load_split(spec_from(R"({"files":"a.jsonl","splits":{"test":{"rows":2}}})"), root(), "test");
+  ASSERT_EQ(split.documents.size(), 2u);
+  EXPECT_EQ(split.documents[1].text("q"), "c");
+  EXPECT_EQ(split.warnings, std::vector<std::string>{});
+  write("a.jsonl", "{\"q\":\"a\"}\r\n{\"q\":\r\n");
+  EXPECT_EQ(message(R"("files":"a.jsonl")"), "a.jsonl:2: not valid JSON: Invalid value. at column 6");
+}
+
+// Row positions are the documents' identities, so that two equal rows stay two documents; where
+// the number of rows is not the official one, it is said that they are there.
+TEST_F(Malformed, RepeatedRows) {
+  const auto warnings = [&](const std::string& rows) {
+    return load_split(spec_from(R"({"files":"a.jsonl","splits":{"test":{)" + rows + "}}}"), root(), "test")
+        .warnings;
+  };
+  using List = std::vector<std::string>;
+  write("a.jsonl", "{\"q\":1}\n{\"q\":2}\n{\"q\":1}\n");
+  EXPECT_EQ(warnings(""), List{"toy test: 1 row repeats an earlier one (toy:test:2 is toy:test:0)"});
+  EXPECT_EQ(warnings(R"("rows":2)"),
+            (List{"toy test: 1 row repeats an earlier one (toy:test:2 is toy:test:0)",
+                  "toy test: 3 rows, expected 2"}));
+  EXPECT_EQ(warnings(R"("rows":3)"), List{});
+  write("a.jsonl", "{\"q\":1}\n{\"q\":2}\n{\"q\":1}\n{\"q\":2}\n");
+  EXPECT_EQ(warnings(""), List{"toy test: 2 rows repeat an earlier one (toy:test:2 is toy:test:0, ...)"});
 }
 
 TEST(Specification, MistakesInTaskFilesAreNamed) {
