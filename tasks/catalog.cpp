@@ -16,6 +16,13 @@ namespace assay::tasks {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// What a word of a list says that it names: "task:math", "suite:math", or just "math".
+enum class Named { either, task, suite };
+
+}  // namespace
+
 struct Catalog::State {
   struct Entry {
     std::string source;     // JSON of the whole file with "extends" resolved
@@ -48,6 +55,8 @@ struct Catalog::State {
     const auto found = std::find_if(suites.begin(), suites.end(), same);
     return found == suites.end() ? nullptr : &*found;
   }
+  // The suite that a word names, nullptr for a task: a name that both have is the task's.
+  const SuiteInfo* named_suite(std::string_view name, Named named) const;
   std::string unknown_task_remedy(std::string_view name) const;
 };
 
@@ -77,6 +86,16 @@ VariantInfo variant_info(json::Value root, const std::string& name) {
 }
 
 // TASK[:GROUP][@VARIANT] or SUITE[@VARIANT].
+Named take_prefix(std::string_view& word) {
+  for (const auto& [prefix, named] : {std::pair(std::string_view("task:"), Named::task),
+                                      std::pair(std::string_view("suite:"), Named::suite)}) {
+    if (!word.starts_with(prefix)) continue;
+    word.remove_prefix(prefix.size());
+    return named;
+  }
+  return Named::either;
+}
+
 TaskChoice parse_choice(std::string_view word) {
   TaskChoice choice;
   const size_t at = word.find('@');
@@ -114,6 +133,17 @@ VariantSet read_set(std::string_view name, json::Value value) {
 }
 
 }  // namespace
+
+const SuiteInfo* Catalog::State::named_suite(std::string_view name, Named named) const {
+  if (named == Named::task || (named == Named::either && entries.contains(name))) return nullptr;
+  const SuiteInfo* found = suite(name);
+  if (!found && named == Named::suite) {
+    std::string all;
+    for (const SuiteInfo& one : suites) all += (all.empty() ? "" : ", ") + one.name;
+    throw_usage("there is no suite '" + std::string(name) + "'", "the suites are " + all);
+  }
+  return found;
+}
 
 std::string Catalog::State::unknown_task_remedy(std::string_view name) const {
   std::vector<std::string_view> names;
@@ -309,9 +339,12 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list,
     }
   };
   // A suite's members may be suites; `within` names those around, the outermost first.
-  const auto add_word = [&](const auto& self, TaskChoice choice,
+  const auto add_word = [&](const auto& self, std::string_view word, const std::string& variant,
                             const std::vector<const SuiteInfo*>& within) -> void {
-    const SuiteInfo* suite = state_->suite(choice.task);
+    const Named named = take_prefix(word);
+    TaskChoice choice = parse_choice(word);
+    if (!variant.empty()) choice.variant = variant;
+    const SuiteInfo* suite = state_->named_suite(choice.task, named);
     if (!suite) {
       if (!within.empty()) choice.suite = within.front()->name;
       add(add, std::move(choice));
@@ -326,10 +359,8 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list,
       throw_bad_input("suites contain one another in a circle: " + names, suite->origin);
     }
     for (const std::string& text : suite->members) {
-      TaskChoice member = parse_choice(text);
-      if (!choice.variant.empty()) member.variant = choice.variant;
       try {
-        self(self, std::move(member), path);
+        self(self, text, choice.variant, path);
       } catch (const Error& error) {
         // What the command line adds is not the file's mistake; other errors say where already.
         if (error.kind() != ErrorKind::usage || !choice.variant.empty() || !default_variant.empty()) throw;
@@ -341,14 +372,15 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list,
     const size_t end = std::min(list.find(',', start), list.size());
     const std::string_view word = list.substr(start, end - start);
     start = end + 1;
-    if (!word.empty()) add_word(add_word, parse_choice(word), {});
+    if (!word.empty()) add_word(add_word, word, {}, {});
   }
   if (choices.empty()) throw_usage("no tasks are named", "--tasks mmlu,gsm8k or a suite's name");
   return choices;
 }
 
 int64_t Catalog::suite_limit(std::string_view list) const {
-  const SuiteInfo* suite = state_->suite(list);
+  const Named named = take_prefix(list);
+  const SuiteInfo* suite = list.find(',') == std::string_view::npos ? state_->named_suite(list, named) : nullptr;
   return suite ? suite->limit : 0;
 }
 
@@ -357,7 +389,7 @@ void Catalog::check_added(const std::string& name) const {
     if (state_->entries.contains(name)) {
       throw_bad_input("'" + name + "' is a task's name already; a suite needs one of its own", suite->origin);
     }
-    expand(name);
+    expand("suite:" + name);
   } else {
     for (const VariantInfo& variant : info(name).variants) file(name, variant.name);
   }

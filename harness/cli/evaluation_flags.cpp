@@ -25,7 +25,8 @@ void add_evaluation_flags(CLI::App& verb, EvaluationFlags& flags) {
   verb.add_option("--tasks", flags.evaluation.tasks,
                   "Tasks and suites, comma-separated; TASK:SUBJECT for one\n"
                   "subject, TASK@VARIANT for one variant; FILE.json for a\n"
-                  "task or suite of your own")
+                  "task or suite of your own; suite:math is the suite where\n"
+                  "a task has its name")
       ->type_name("LIST");
   verb.add_option("--text", flags.evaluation.texts,
                   "Bits per byte and loss of your own text: JSON lines with\n"

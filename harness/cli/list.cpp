@@ -1,7 +1,10 @@
 // assay list tasks|suites|runs|models
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
+#include <iterator>
 #include <memory>
+#include <sstream>
 
 #include "base/json.h"
 #include "base/utf8.h"
@@ -26,11 +29,37 @@ tasks::Catalog open_catalog(const Options& options) {
   return catalog;
 }
 
+// In as many lines of 79 columns as they need, each from `column` on; the first may have begun.
+void print_words(const std::vector<std::string>& words, size_t column, bool begun = false) {
+  constexpr size_t kWidth = 79;
+  if (!begun) std::cout << std::string(column, ' ');
+  size_t at = column;
+  for (const std::string& word : words) {
+    const size_t width = utf8::display_width(word);
+    if (at > column && at + 1 + width > kWidth) {
+      std::cout << '\n' << std::string(column, ' ');
+      at = column;
+    }
+    std::cout << (at > column ? " " : "") << word;
+    at += width + (at > column ? 1 : 0);
+  }
+  std::cout << '\n';
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream in(text);
+  return {std::istream_iterator<std::string>(in), {}};
+}
+
 void print_card(const tasks::VariantInfo& variant) {
   const auto part = [](const char* name, const std::vector<std::string>& lines) {
-    for (const auto& text : lines) std::cout << "      " << name << ": " << text << '\n';
+    for (const auto& text : lines) {
+      std::cout << "      " << utf8::padded(name, 11);
+      print_words(words_of(text), 17, true);
+    }
   };
-  std::cout << "    " << utf8::padded(variant.name, 10) << ' ' << variant.summary << '\n';
+  std::cout << "    " << utf8::padded(variant.name, 12) << ' ';
+  print_words(words_of(variant.summary), 17, true);
   part("published", variant.card.published);
   part("inferred", variant.card.inferred);
   part("default", variant.card.defaults);
@@ -75,19 +104,9 @@ void list_tasks(const Options& options) {
       for (const auto& member : set.variants) members += (members.empty() ? "=" : "+") + member;
       names.push_back(set.name + members);
     }
-    // Variants in a column of their own, in as many lines as they need.
-    constexpr size_t kColumn = 42, kWidth = 79;
-    size_t at = kColumn;
+    // Variants in a column of their own.
     std::cout << "  " << utf8::padded(task.name, 16) << utf8::padded(task.title, 24);
-    for (const std::string& name : names) {
-      if (at > kColumn && at + 1 + name.size() > kWidth) {
-        std::cout << '\n' << std::string(kColumn, ' ');
-        at = kColumn;
-      }
-      std::cout << (at > kColumn ? " " : "") << name;
-      at += name.size() + (at > kColumn ? 1 : 0);
-    }
-    std::cout << '\n';
+    print_words(names, 42, true);
     if (options.verbose) {
       for (const auto& variant : task.variants) print_card(variant);
     }
@@ -95,13 +114,19 @@ void list_tasks(const Options& options) {
 }
 
 void list_suites(const Options& options) {
-  for (const tasks::SuiteInfo& suite : open_catalog(options).suites()) {
-    std::string names;
-    for (const std::string& member : suite.members) names += " " + member;
-    std::cout << utf8::padded(suite.name, 16) << suite.title;
-    if (suite.limit > 0) std::cout << " (at most " << suite.limit << " documents a task)";
+  const tasks::Catalog catalog = open_catalog(options);
+  const std::vector<tasks::TaskInfo> known = catalog.tasks();
+  for (const tasks::SuiteInfo& suite : catalog.suites()) {
+    // A name that a task has too is the task's (tasks/catalog.h).
+    const bool shared = std::any_of(known.begin(), known.end(),
+                                    [&](const tasks::TaskInfo& task) { return task.name == suite.name; });
+    std::cout << utf8::padded((shared ? "suite:" : "") + suite.name, 16) << suite.title;
+    if (suite.limit > 0) std::cout << " (at most " << suite.limit << " documents a task, the same every time)";
     std::cout << '\n';
-    if (options.verbose) std::cout << "   " << names << '\n';
+    if (options.verbose) {
+      print_words(suite.members, 4);
+      std::cout << '\n';
+    }
   }
 }
 

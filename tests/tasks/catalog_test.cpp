@@ -107,6 +107,43 @@ TEST_F(UserTask, ErrorsNameFileAndKey) {
   EXPECT_NE(refusal().find("did you mean mmlu?"), std::string::npos) << refusal();
 }
 
+// Fewer exemplars than asked for, and a stand-in for their split, are said and never silent.
+TEST_F(UserTask, WarnsOfExemplars) {
+  const auto warnings = [&](const std::string& text, std::optional<int> shots = {}) {
+    write_task(text);
+    Catalog catalog;
+    catalog.add_directory(tasks());
+    return Task::open(catalog, {.task = "capitals", .data_root = data(), .shots = shots}).warnings();
+  };
+  using List = std::vector<std::string>;
+  EXPECT_EQ(warnings(kCapitals), List{});
+  EXPECT_EQ(warnings(kCapitals, 5),
+            List{"capitals: split dev has fewer than 5 exemplars for some documents (2)"});
+  EXPECT_EQ(warnings(changed("\"dev\": {}", "\"dev\": {\"rows\": 5}")),
+            List{"capitals dev: 2 rows, expected 5"});
+  // Subjects are named with the rows they have.
+  const std::string grouped = changed(
+      "\"format\"", "\"group_field\": \"subject\", \"groups\": [\"rivers\", \"hills\"], \"format\"");
+  const std::string row = R"("question": "Q?", "choices": ["a", "b"], "answer": 0})";
+  write_file_atomically(data() / "capitals/dev.jsonl", R"({"subject": "rivers", "n": 1, )" + row + "\n" +
+                                                           R"({"subject": "rivers", "n": 2, )" + row + "\n" +
+                                                           R"({"subject": "hills", "n": 3, )" + row + "\n");
+  write_file_atomically(data() / "capitals/test.jsonl", R"({"subject": "rivers", "n": 4, )" + row + "\n" +
+                                                            R"({"subject": "hills", "n": 5, )" + row + "\n");
+  EXPECT_EQ(warnings(grouped), List{"capitals: split dev has fewer than 2 exemplars for hills (1)"});
+  // The split that exemplars come from is not there: an error, or, where the task names a stand-in, a warning.
+  std::string other = changed("\"from\": \"dev\"", "\"from\": \"train\"");
+  const std::string splits = "\"dev\": {}";
+  other.replace(other.find(splits), splits.size(), splits + ", \"train\": {}");
+  write_task(other);
+  EXPECT_NE(refusal().find("capitals/train.jsonl: data file is missing"), std::string::npos) << refusal();
+  const std::string from = "\"from\": \"train\"";
+  other.replace(other.find(from), from.size(), from + R"(, "missing": {"pick": "first", "from": "dev"})");
+  EXPECT_EQ(warnings(other),
+            List{"capitals: the files of split train are not here, exemplars come from dev; not "
+                 "comparable with scores that use train"});
+}
+
 TEST_F(UserTask, DroppedExemplarsAndCutQueries) {
   write_task(kCapitals);
   Catalog catalog;
@@ -155,9 +192,16 @@ TEST(Catalog, NearestNamesAndSuites) {
   }
   std::set<std::string> suites;
   for (const SuiteInfo& suite : catalog.suites()) suites.insert(suite.name);
-  EXPECT_EQ(suites, (std::set<std::string>{"code", "core-en", "core-math", "core-zh", "multilingual", "smoke", "table3"}));
-  EXPECT_EQ(catalog.expand("core-math").size(), 4u);
+  EXPECT_EQ(suites, (std::set<std::string>{"code", "core-en", "core-zh", "math", "multilingual", "smoke", "table3"}));
+  // A name of both is the task's; prefixes say which is meant.
+  EXPECT_EQ(catalog.expand("suite:math").size(), 4u);
+  EXPECT_EQ(catalog.expand("suite:math").front().suite, "math");
   EXPECT_EQ(catalog.expand("math").size(), 1u);
+  EXPECT_EQ(catalog.expand("task:math@oc").front().variant, "oc");
+  EXPECT_EQ(catalog.expand("suite:code,task:mmlu:anatomy").back().group, "anatomy");
+  EXPECT_GT(catalog.suite_limit("suite:smoke"), 0);
+  EXPECT_THROW(catalog.expand("task:table3"), Error);
+  EXPECT_THROW(catalog.expand("suite:mmlu"), Error);
   EXPECT_EQ(catalog.expand("table3").size(), 32u);
 }
 
@@ -192,7 +236,7 @@ TEST(Catalog, SuitesOfTheUser) {
   EXPECT_EQ(catalog.suite_limit("outer"), 7);
   EXPECT_EQ(catalog.expand("multilingual@oc").front().variant, "oc");
   try {
-    catalog.expand("core-math@olmes");
+    catalog.expand("suite:math@olmes");
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
