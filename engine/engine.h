@@ -120,7 +120,7 @@ struct Capabilities {
   Parallel parallel = Parallel::none;  // resolved
 };
 
-// log p(continuation | context), token by token. The spans must outlive the call.
+// log p(continuation | context), token by token. Spans and name must outlive the call.
 struct ScoreRequest {
   TokenSpan context;       // at least one token (BOS, or the first token of a text)
   TokenSpan continuation;  // at least one token
@@ -128,6 +128,7 @@ struct ScoreRequest {
   // Already answered in an earlier, interrupted call: not computed or reported again, but counted
   // when expert load is attributed, so that the totals equal those of an uninterrupted call.
   bool finished = false;
+  std::string_view name = {};  // what errors call it ("<stdin>:3"); empty: "request N"
 };
 
 struct ScoreResult {
@@ -156,6 +157,7 @@ struct GenerateRequest {
   // Token healing (heal_prompt): bytes that the generated tokens must begin with. They belong to
   // the prompt: the result's text starts, and stop strings are looked for, behind them.
   std::string required;
+  std::string_view name = {};  // as a ScoreRequest's
 };
 
 enum class FinishReason { stop, eos, length };

@@ -134,12 +134,14 @@ EngineOptions decode_options(const Bytes& bytes) {
 Bytes encode(const RankJob& job) {
   WireWriter out;
   out.put(job.kind).list(job.rank_of).put(static_cast<uint64_t>(job.scores.size()));
-  for (const ScoreRequest& r : job.scores) out.list(r.context).list(r.continuation).put(r.group).put(r.finished);
+  for (const ScoreRequest& r : job.scores) {
+    out.list(r.context).list(r.continuation).put(r.group).put(r.finished).list(r.name);
+  }
   out.put(static_cast<uint64_t>(job.generations.size()));
   for (const GenerateRequest& r : job.generations) {
     out.list(r.prompt).put(static_cast<uint64_t>(r.stop.size()));
     for (const std::string& stop : r.stop) out.list(stop);
-    out.put(r.max_tokens).put(r.sampling).put(r.group).put(r.finished).put(r.stop_at_eos).list(r.required);
+    out.put(r.max_tokens).put(r.sampling).put(r.group).put(r.finished).put(r.stop_at_eos).list(r.required).list(r.name);
   }
   return out.take();
 }
@@ -149,6 +151,7 @@ void decode(const Bytes& bytes, StoredJob& out) {
   const auto span = [&]() -> TokenSpan {
     return out.tokens.emplace_back(in.list<std::vector<TokenId>>());  // (moving a vector keeps its memory)
   };
+  const auto name = [&]() -> std::string_view { return out.names.emplace_back(in.text()); };
   out.job.kind = in.get<RankJob::Kind>();
   out.rank_of = in.list<std::vector<int>>();
   out.scores.resize(in.get<uint64_t>());
@@ -157,6 +160,7 @@ void decode(const Bytes& bytes, StoredJob& out) {
     r.continuation = span();
     r.group = in.get<int>();
     r.finished = in.get<bool>();
+    r.name = name();
   }
   out.generations.resize(in.get<uint64_t>());
   for (GenerateRequest& r : out.generations) {
@@ -169,6 +173,7 @@ void decode(const Bytes& bytes, StoredJob& out) {
     r.finished = in.get<bool>();
     r.stop_at_eos = in.get<bool>();
     r.required = in.text();
+    r.name = name();
   }
   out.job.scores = out.scores;
   out.job.generations = out.generations;

@@ -1,6 +1,8 @@
 // Jobs, reports and options as bytes, where ranks are processes.
 #pragma once
 
+#include <deque>
+#include <string>
 #include <vector>
 
 #include "engine/distributed/rank_link.h"
@@ -15,6 +17,7 @@ EngineOptions decode_options(const Bytes& bytes);
 struct StoredJob {
   RankJob job;
   std::vector<std::vector<TokenId>> tokens;
+  std::deque<std::string> names;
   std::vector<ScoreRequest> scores;
   std::vector<GenerateRequest> generations;
   std::vector<int> rank_of;

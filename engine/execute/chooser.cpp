@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/execute/request_name.h"
 
 namespace assay::engine {
 
@@ -104,7 +105,7 @@ std::vector<TokenId> Chooser::healing_tokens(const Sequence& sequence, int64_t v
   std::erase_if(ids, [&](TokenId id) { return id >= vocabulary; });
   if (ids.empty()) {
     throw_bad_input("no token of the vocabulary continues the prompt's last bytes",
-                    "request " + std::to_string(sequence.item->request), "leave token healing out");
+                    request_name(sequence.request->name, sequence.item->request), "leave token healing out");
   }
   return ids;
 }

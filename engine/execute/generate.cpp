@@ -9,6 +9,7 @@
 #include "engine/execute/chooser.h"
 #include "engine/execute/drafter.h"
 #include "engine/execute/expert_load.h"
+#include "engine/execute/request_name.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/sequence.h"
 #include "engine/execute/slots.h"
@@ -54,7 +55,7 @@ class GenerateRun {
         throw_resource("keys and values of " + std::to_string(prompt + limit) +
                            " tokens exceed the memory budget, which has room for " +
                            std::to_string(limits_.kv_slots),
-                       "request " + std::to_string(item.request),
+                       request_name(request.name, item.request),
                        "give a larger --memory or a smaller token limit");
       }
       needed += prompt - item.shared + limit;
@@ -574,10 +575,10 @@ void run_generate(Runner& runner, const Tokenizer* tokenizer,
   check_requests(requests, runner.config());
   for (size_t i = 0; i < requests.size() && !tokenizer; ++i) {
     if (!requests[i].stop.empty()) {
-      throw_bad_input("stop strings need a tokenizer", "request " + std::to_string(i));
+      throw_bad_input("stop strings need a tokenizer", request_name(requests[i].name, i));
     }
     if (!requests[i].required.empty()) {
-      throw_bad_input("token healing needs a tokenizer", "request " + std::to_string(i));
+      throw_bad_input("token healing needs a tokenizer", request_name(requests[i].name, i));
     }
   }
   GenerateRun(runner, tokenizer, requests, limits, expert_load, speculate, sink, statistics).run();

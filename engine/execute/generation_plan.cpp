@@ -3,13 +3,14 @@
 
 #include "base/error.h"
 #include "engine/execute/generate.h"
+#include "engine/execute/request_name.h"
 
 namespace assay::engine {
 
 void check_requests(std::span<const GenerateRequest> requests, const ModelConfig& config) {
   for (size_t i = 0; i < requests.size(); ++i) {
     const GenerateRequest& request = requests[i];
-    const std::string where = "request " + std::to_string(i);
+    const std::string where = request_name(request.name, i);
     if (request.prompt.empty()) throw_bad_input("empty prompt", where, "give at least one token");
     for (const TokenId id : request.prompt) {
       if (id >= 0 && id < config.vocabulary) continue;

@@ -2,20 +2,19 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/execute/request_name.h"
 #include "engine/execute/score.h"
 
 namespace assay::engine {
 
 namespace {
 
-std::string request_name(size_t index) { return "request " + std::to_string(index); }
-
-void check_ids(TokenSpan ids, const ModelConfig& config, size_t request) {
+void check_ids(TokenSpan ids, const ModelConfig& config, const std::string& where) {
   for (const TokenId id : ids) {
     if (id >= 0 && id < config.vocabulary) continue;
     throw_bad_input("token id " + std::to_string(id) + " is outside the vocabulary of " +
                         std::to_string(config.vocabulary),
-                    request_name(request), "tokenise with this checkpoint's tokenizer");
+                    where, "tokenise with this checkpoint's tokenizer");
   }
 }
 
@@ -24,19 +23,20 @@ void check_ids(TokenSpan ids, const ModelConfig& config, size_t request) {
 void check_requests(std::span<const ScoreRequest> requests, const ModelConfig& config) {
   for (size_t i = 0; i < requests.size(); ++i) {
     const ScoreRequest& request = requests[i];
+    const std::string where = request_name(request.name, i);
     if (request.context.empty() || request.continuation.empty()) {
       throw_bad_input(request.context.empty() ? "empty context" : "empty continuation",
-                      request_name(i), "give at least one token of each");
+                      where, "give at least one token of each");
     }
-    check_ids(request.context, config, i);
-    check_ids(request.continuation, config, i);
+    check_ids(request.context, config, where);
+    check_ids(request.continuation, config, where);
     const auto tokens =
         static_cast<int64_t>(request.context.size() + request.continuation.size());
     // The last token is only predicted: it needs no position.
     if (tokens - 1 > config.context_length) {
       throw_bad_input(std::to_string(tokens) + " tokens, but the checkpoint's context is " +
                           std::to_string(config.context_length),
-                      request_name(i), "shorten the prompt (fewer shots) or the continuation");
+                      where, "shorten the prompt (fewer shots) or the continuation");
     }
   }
 }

@@ -25,7 +25,8 @@ struct Options {
 };
 
 struct Line {
-  std::string id;  // as JSON
+  std::string id;     // as JSON
+  std::string where;  // "<stdin>:3"
   std::vector<engine::TokenId> prompt;
   engine::GenerateRequest request;
 };
@@ -35,6 +36,7 @@ Line parse_line(const json::Value& in, size_t number, const engine::Engine& engi
   demand_keys(in, {"id", "prompt", "suffix", "max_tokens", "stop", "temperature", "top_p", "seed",
                    "stop_at_eos"});
   Line line;
+  line.where = in.where();
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value prompt = in.at("prompt");
   if (!text && prompt.is_string()) {
@@ -123,6 +125,7 @@ void generate(const Options& options) {
   for (const Line& line : lines) {
     requests.push_back(line.request);
     requests.back().prompt = line.prompt;
+    requests.back().name = line.where;
   }
   Printer printer(lines);
   engine->generate(requests, printer);
@@ -151,9 +154,9 @@ void add_generate(CLI::App& app, Session&) {
   add_engine_flags(*verb, options->engine, true);
   set_examples(
       *verb,
-      {R"(echo '{"prompt":"Q: 2+2?\nA:","max_tokens":8,"stop":["\n"]}' | assay generate --model DIR)",
-       R"(echo '{"prompt":"Once","temperature":0.8,"seed":7}' | assay generate --model DIR)",
-       R"(echo '{"prompt":"def f(a):\n","suffix":"\n    return b"}' | assay generate --model DIR)"});
+      {R"(echo '{"prompt":"Q: 2+2?\nA:","stop":["\n"]}' | assay generate --model DIR)",
+       R"(echo '{"prompt":"Once","temperature":0.8}' | assay generate --model DIR)",
+       R"(echo '{"prompt":"def f(a):","suffix":"return b"}' | assay generate --model DIR)"});
   verb->callback([options] { generate(*options); });
 }
 

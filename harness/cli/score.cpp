@@ -21,7 +21,8 @@ struct Options {
 };
 
 struct Line {
-  std::string id;  // as JSON
+  std::string id;     // as JSON
+  std::string where;  // "<stdin>:3"
   std::vector<TokenId> context, continuation;
 };
 
@@ -29,6 +30,7 @@ Line parse_line(const json::Value& in, engine::Engine& engine, bool has_tokenize
                 engine::BoundaryPolicy policy) {
   demand_keys(in, {"id", "context", "continuation"});
   Line line;
+  line.where = in.where();
   if (const auto id = in.find("id"); id.exists()) line.id = id.dump();
   const json::Value context = in.at("context"), continuation = in.at("continuation");
   const int64_t vocabulary = engine.capabilities().vocabulary_size;
@@ -116,6 +118,7 @@ void score(const Options& options) {
     engine::ScoreRequest request;
     request.context = lines[k].context;
     request.continuation = lines[k].continuation;
+    request.name = lines[k].where;
     requests.push_back(request);
     scored.push_back(k);
   }
@@ -141,7 +144,7 @@ void add_score(CLI::App& app, Session&) {
       ->capture_default_str();
   add_engine_flags(*verb, options->engine, false);
   set_examples(*verb,
-               {R"(echo '{"id":1,"context":"2 + 2 =","continuation":" 4"}' | assay score --model DIR)",
+               {R"(echo '{"context":"2 + 2 =","continuation":" 4"}' | assay score --model DIR)",
                 R"(echo '{"id":2,"context":[],"continuation":[5,17,3]}' | assay score --model DIR)",
                 "assay score --model DIR --device cuda:0,1 < requests.jsonl",
                 "mpirun -n 2 --bind-to numa assay score --model DIR < requests.jsonl"});

@@ -343,6 +343,7 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
         engine::ScoreRequest request;
         request.context = *last_context;
         request.continuation = continuation;
+        request.name = run.task.document(i).id;
         request.group = number;
         request.finished = item.graded || is_stored(state, score.reference);
         if (!request.finished) ++item.pending;
@@ -357,6 +358,7 @@ void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
         for (int sample = 0; sample < rule.samples; ++sample) {
           engine::GenerateRequest request;
           request.prompt = tokens;
+          request.name = run.task.document(i).id;
           request.stop = rule.stop;
           request.max_tokens = rule.max_new_tokens + draft.healed_tokens;
           request.required = draft.required;

@@ -67,7 +67,7 @@ struct TaskRun {
   explicit TaskRun(const tasks::Task& t) : task(t) {}  // the task must outlive the run
 };
 
-// The engine requests of all tasks, with their tokens. Spans point into `tokens`.
+// The engine requests of all tasks, with their tokens. Spans point into `tokens`, names into the tasks.
 struct Workload {
   std::deque<std::vector<engine::TokenId>> tokens;
   std::vector<engine::ScoreRequest> score;

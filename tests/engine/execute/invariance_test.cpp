@@ -309,6 +309,14 @@ TEST(Requests, BadOnesAreNamed) {
   refuse(none, good, "empty context");
   refuse(good, none, "empty continuation");
   refuse(longer, good, "context");
+  const ScoreRequest named[] = {{.context = good, .continuation = outside, .name = "items.jsonl:7"}};
+  Scores none_done(1);
+  try {
+    engine->score(named, none_done);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.where(), "items.jsonl:7");
+  }
   // The last token is only predicted: it may lie one behind the context.
   const ScoreRequest fits[] = {
       {TokenSpan(longer).first(longer.size() - 1), TokenSpan(good).first(1)}};
@@ -319,6 +327,17 @@ TEST(Requests, BadOnesAreNamed) {
   GenerateRequest request;
   request.prompt = TokenSpan(longer).first(longer.size() - 1);
   EXPECT_THROW(engine->generate({&request, 1}, texts), Error);
+  // What only the engine can know names them, too.
+  request.prompt = good;
+  request.stop = {"\n"};
+  request.name = "items.jsonl:9";
+  try {
+    engine->generate({&request, 1}, texts);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.where(), "items.jsonl:9");
+    EXPECT_NE(e.message().find("stop strings"), std::string::npos);
+  }
   Scores nothing(0);
   engine->score({}, nothing);
   engine->generate({}, texts);
