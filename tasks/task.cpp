@@ -48,10 +48,16 @@ void check_group(const Selection& selection, const datasets::DatasetSpec& spec,
   if (groups.empty()) return;  // groups that only a field of the rows names are checked by loading
   if (std::find(groups.begin(), groups.end(), selection.group) != groups.end()) return;
   std::vector<std::string_view> names(groups.begin(), groups.end());
-  std::string near = nearest_word(selection.group, names.data(), names.size());
-  throw_usage(
-      "task " + selection.task + " has no group '" + selection.group + "'",
-      near.empty() ? "`assay list tasks --verbose` lists them" : "did you mean " + near + "?");
+  const std::string near = nearest_word(selection.group, names.data(), names.size());
+  // (the bundled sample has fewer groups than the task)
+  std::string there = "the data in " + selection.data_root.string() + " have ";
+  constexpr size_t kShown = 6;
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) {
+    there += (i > 0 ? ", " : "") + groups[i];
+  }
+  if (names.size() > kShown) there += " and " + std::to_string(names.size() - kShown) + " more";
+  throw_usage("task " + selection.task + " has no group '" + selection.group + "'",
+              near.empty() ? there : "did you mean " + near + "?");
 }
 
 std::vector<std::string> metric_names(const TaskFile& file) {

@@ -55,7 +55,8 @@ int gate(const Options& options) {
 void add_gate(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand(
-      "gate", "May this checkpoint pass: exit code 0 pass, 1 regression, 10 inconclusive");
+      "gate", "May this checkpoint pass?\n\n"
+              "Exit code: 0 pass, 1 regression, 10 inconclusive.");
   verb->add_option("--baseline", options->baseline, "Run to hold against")->required();
   verb->add_option("--candidate", options->candidate, "Run to judge")->required();
   add_store_flags(*verb, options->store, true);

@@ -3,12 +3,15 @@
 #include <cstdio>
 #include <iostream>
 #include <memory>
+#include <sstream>
 
 #include "base/json.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
+#include "harness/cli/stored_runs.h"
 #include "harness/cli/verbs.h"
 #include "harness/terminal/progress.h"
+#include "results/table.h"
 
 namespace assay::harness {
 
@@ -66,10 +69,17 @@ void print_json(const engine::CheckpointInfo& info) {
 }
 
 void print_text(const engine::CheckpointInfo& info) {
-  const auto line = [](std::string_view name, const std::string& value) {
-    std::string label(name);
-    label.resize(16, ' ');
+  constexpr size_t kLabel = 16;
+  const auto line = [](std::string label, const std::string& value) {
+    label.resize(kLabel, ' ');
     std::cout << label << utf8::printable(value) << '\n';
+  };
+  const auto paragraph = [](std::string label, const std::string& value) {
+    label.resize(kLabel, ' ');
+    std::istringstream lines(results::wrap_text(value, output_width() - kLabel));
+    for (std::string text; std::getline(lines, text); label.assign(kLabel, ' ')) {
+      std::cout << label << text << '\n';
+    }
   };
   const auto number = [](int64_t n) { return std::to_string(n); };
   line("checkpoint", info.name);
@@ -100,11 +110,11 @@ void print_text(const engine::CheckpointInfo& info) {
   if (info.default_numerics) {
     line("numerics", std::string(engine::numerics_name(*info.default_numerics)) + " by default");
   }
-  if (!info.tokenizer.empty()) line("tokenizer", info.tokenizer);
+  if (!info.tokenizer.empty()) paragraph("tokenizer", info.tokenizer);
   if (info.training_step) line("training step", number(*info.training_step));
   if (info.training_tokens) line("training tokens", number(*info.training_tokens));
   if (!info.weights_digest.empty()) line("weights digest", info.weights_digest.substr(0, 32));
-  for (const auto& note : info.notes) line("note", note);
+  for (const auto& note : info.notes) paragraph("note", note);
   for (const auto& problem : info.problems) line("PROBLEM", problem);
   if (info.problems.empty()) line("problems", "none found");
 }

@@ -10,6 +10,7 @@
 #include <iostream>
 #include <memory>
 #include <new>
+#include <sstream>
 #include <vector>
 
 #include "base/error.h"
@@ -21,14 +22,35 @@ namespace assay::harness {
 
 namespace {
 
-// A verb's description may have more than one line; in the list of verbs the first one tells enough.
-class FirstLines final : public CLI::Formatter {
+// Help for a terminal of 80 columns. A verb's description may have more than one line; in the list of
+// verbs the first one tells enough.
+class HelpFormatter final : public CLI::Formatter {
  public:
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return in_lines(CLI::Formatter::make_option_desc(option), "\n");
+  }
   std::string make_subcommand(const CLI::App* verb) const override {
     std::string name = "  " + verb->get_display_name(true);
     name.resize(std::max(name.size() + 2, get_column_width()), ' ');
     const std::string text = verb->get_description();
-    return name + text.substr(0, text.find('\n')) + "\n";
+    return name + in_lines(text.substr(0, text.find('\n')), "\n" + std::string(get_column_width(), ' ')) + "\n";
+  }
+
+ private:
+  // As many words a line as the right column has room for.
+  std::string in_lines(const std::string& paragraph, const std::string& line_break) const {
+    const size_t room = 80 - get_column_width();
+    std::istringstream words(paragraph);
+    std::string text, word;
+    for (size_t column = 0; words >> word; column += word.size()) {
+      if (column > 0) {
+        const bool fits = column + 1 + word.size() <= room;
+        text += fits ? " " : line_break;
+        column = fits ? column + 1 : 0;
+      }
+      text += word;
+    }
+    return text;
   }
 };
 
@@ -132,7 +154,7 @@ int run_verb(int argc, char** argv) {
       "assay"};
   app.set_version_flag("--version", "assay " ASSAY_VERSION);
   app.require_subcommand(1);
-  app.formatter(std::make_shared<FirstLines>());
+  app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->column_width(26);
   Session session;
   add_run(app, session);

@@ -248,7 +248,7 @@ void add_show_prompt(CLI::App& app, Session&) {
                  "Count prompts of all documents that end where the\n"
                  "tokenizer would merge");
   verb->add_flag("--json", options->json, "One JSON object a document");
-  set_examples(*verb, {"assay show-prompt mmlu:anatomy --doc 0 --data sample",
+  set_examples(*verb, {"assay show-prompt mmlu:miscellaneous --doc 0 --data sample",
                        "assay show-prompt gsm8k --variant lmeval --doc all --json",
                        "assay show-prompt humaneval --audit --tokenizer MODEL_DIR"});
   verb->callback([options] { show_prompt(*options); });

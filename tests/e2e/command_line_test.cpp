@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -93,6 +94,24 @@ TEST(CommandLine, BenchMeasuresOps) {
   EXPECT_GT(rate, 0);
   EXPECT_NEAR(line.root().number_or("full_model_tok_s", 0), rate * 3 / 4, 1e-6 * rate);
   expect_error(assay({"bench", "--shape", config, "--layers", "5"}), 2, {"4 layers"});
+}
+
+TEST(CommandLine, HelpFitsEightyColumns) {
+  const auto expect_narrow = [](const std::string& help, const std::string& verb) {
+    std::istringstream lines(help);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << verb << ": " << line;
+  };
+  const Outcome all = assay({"--help"});
+  expect_narrow(all.out, "assay");
+  std::istringstream lines(all.out.substr(all.out.find("Subcommands:\n") + 13));
+  size_t verbs = 0;
+  for (std::string line; std::getline(lines, line) && line.starts_with("  ");) {
+    const std::string verb = line.substr(2, line.find(' ', 2) - 2);
+    if (verb.empty()) continue;  // the rest of a description
+    expect_narrow(assay({verb, "--help"}).out, verb);
+    ++verbs;
+  }
+  EXPECT_GT(verbs, 20u);
 }
 
 TEST(CommandLine, WrongPathsAreNamed) {
@@ -238,6 +257,9 @@ TEST(CommandLine, TokenIdsNeedNoTokenizer) {
   EXPECT_EQ(a.root().at("logprob").number(), b.root().at("logprob").number());
   expect_error(assay({"generate", "--model", bare.path().string()}, R"({"prompt":"text"})"), 3,
                {"<stdin>:1", "prompt", "tokenizer.json"});
+  // What only the engine can tell names the line, too.
+  expect_error(assay({"generate", "--model", bare.path().string()}, ids + "\n" + R"({"prompt":[1],"stop":"x"})"),
+               3, {"<stdin>:2: stop strings", "tokenizer"});
   expect_error(assay({"generate", "--model", bare.path().string(), "--token-healing"}, ids), 2,
                {"--token-healing", "tokenizer.json"});
 }
