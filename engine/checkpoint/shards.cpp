@@ -1,7 +1,6 @@
 #include "engine/checkpoint/shards.h"
 
 #include <algorithm>
-#include <regex>
 #include <set>
 #include <system_error>
 
@@ -34,17 +33,23 @@ std::map<std::string, std::string> load_index(const fs::path& path, std::vector<
   return map;
 }
 
+// Of a shard's name its five digits of the total; empty where it is no shard's name.
+std::string_view total_in_name(std::string_view name) {
+  constexpr std::string_view kForm = "model-00000-of-00000.safetensors";
+  const auto fits = [](char c, char form) { return form == '0' ? c >= '0' && c <= '9' : c == form; };
+  if (!std::equal(name.begin(), name.end(), kForm.begin(), kForm.end(), fits)) return {};
+  return name.substr(kForm.find("of-") + 3, 5);
+}
+
 // The names model-0000I-of-0000N.safetensors for I of 1 .. N, where the directory holds one of
 // them: without an index, too, it is known which shards there must be.
 std::set<std::string> shards_without_index(const fs::path& directory) {
-  static const std::regex kShard("model-[0-9]{5}-of-([0-9]{5})\\.safetensors");
   std::set<std::string> names;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(directory, ignored)) {
     const std::string name = entry.path().filename().string();
-    std::smatch match;
-    if (!std::regex_match(name, match, kShard)) continue;
-    const std::string total = match[1];
+    const std::string total(total_in_name(name));
+    if (total.empty()) continue;
     for (int i = 1; i <= std::stoi(total); ++i) {
       const std::string number = std::to_string(100'000 + i).substr(1);
       names.insert("model-" + number + "-of-" + total + ".safetensors");
