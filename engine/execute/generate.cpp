@@ -4,15 +4,18 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
+#include "engine/execute/admission.h"
 #include "engine/execute/chooser.h"
-#include "engine/execute/drafter.h"
+#include "engine/execute/drafting.h"
 #include "engine/execute/expert_load.h"
+#include "engine/execute/generation_rows.h"
+#include "engine/execute/prefill.h"
 #include "engine/execute/request_name.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/sequence.h"
-#include "engine/execute/slots.h"
 
 namespace assay::engine {
 
@@ -35,14 +38,12 @@ class GenerateRun {
         statistics_(statistics),
         load_(runner.config()),
         expert_load_(expert_load && load_.enabled()),
-        drafts_(speculate),
         items_(plan_generation(requests, runner.config(), expert_load_)),
-        slots_(limits.kv_slots),
-        chooser_(runner, tokenizer),
-        states_(runner.backend()),
-        entry_states_(runner.backend()) {
+        admission_(requests, items_, runner.config(), limits,
+                   [this](int32_t slot) { if (drafting_) drafting_->forget(slot); }),
+        chooser_(runner, tokenizer) {
     if (tokenizer_) eos_ = tokenizer_->eos();
-    if (drafts_ && ranks_.last()) drafter_ = std::make_unique<Drafter>(runner);
+    if (speculate) drafting_.emplace(runner);
   }
 
   void run() {
@@ -64,14 +65,14 @@ class GenerateRun {
       statistics_.tokens_asked += static_cast<uint64_t>(prompt) * (1 + item.identical.size());
     }
     progress_.stage = "generate";
-    pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed), drafter_ ? 1 : 0);
-    if (drafts_) has_entry_.resize(static_cast<size_t>(pool_.slots()));
-    if (drafter_) states_.ensure(pool_.slots() * runner_.config().hidden);
-    row_of_slot_.resize(static_cast<size_t>(pool_.slots()));
-    while (next_ < items_.size() || !active_.empty()) {
+    pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed),
+                              drafting_ ? drafting_->pool_layers() : 0);
+    if (drafting_) drafting_->resize(pool_);
+    prompt_rows_.resize(pool_.slots());
+    while (admission_.waiting() || !active_.empty()) {
       if (ranks_.decide(sink_.cancelled())) return accompany(PassKind::none);
       admit();
-      if (drafts_) try_draft();
+      if (drafting_) draft();
       decode();
       if (ranks_.decide(seconds_since(committed_) > kCommitSeconds)) commit();
     }
@@ -91,144 +92,31 @@ class GenerateRun {
       const PassKind next = ranks_.next_pass(wanted);
       if (next == wanted) return;
       if (next == PassKind::draft) {
-        drafter_->run_idle();
+        drafting_->run_idle();
       } else {
         runner_.run_idle();
       }
     }
   }
 
-  // Moves work items to active_ as memory allows, computes their prompts and first tokens.
+  // Admits what memory allows, computes its prompts and first tokens.
   void admit() {
-    std::vector<Chunk> chunks;
-    int64_t rows = 0;
-    while (next_ < items_.size() && rows < limits_.pass_tokens &&
-           static_cast<int64_t>(active_.size()) < limits_.sequences) {
-      const WorkItem& item = items_[next_];
-      const GenerateRequest& request = requests_[item.request];
-      const auto prompt = static_cast<int64_t>(request.prompt.size());
-      const int64_t limit = generation_limit(request, runner_.config());
-      // Of the last admitted prompt, only what this one shares is still needed.
-      while (frontier_.size() > item.shared) {
-        slots_.release(frontier_.back());
-        frontier_.pop_back();
-      }
-      if (slots_.available() - reserved_ < prompt - item.shared + limit) break;
-      auto sequence = std::make_unique<Sequence>(item, request, limit);
-      sequence->slots.reserve(static_cast<size_t>(prompt + limit));
-      for (const int32_t slot : frontier_) {
-        slots_.share(slot);
-        sequence->slots.push_back(slot);
-      }
-      while (static_cast<int64_t>(frontier_.size()) < prompt) {
-        const int32_t slot = take_slot();
-        slots_.share(slot);
-        frontier_.push_back(slot);
-        sequence->slots.push_back(slot);
-      }
-      reserved_ += limit;
-      // The last position is needed for the first token even where the whole prompt is shared.
-      const int64_t begin = std::min<int64_t>(item.shared, prompt - 1);
-      chunks.push_back({sequence.get(), begin, prompt});
-      rows += prompt - begin;
-      active_.push_back(std::move(sequence));
-      ++next_;
+    for (const auto& pass : cut_into_passes(admission_.admit(active_), limits_.pass_tokens)) {
+      prefill(pass);
     }
-    // Passes of at most pass_tokens rows; a long prompt may take several.
-    std::vector<Chunk> pass;
-    int64_t left = limits_.pass_tokens;
-    for (Chunk chunk : chunks) {
-      while (chunk.begin < chunk.end) {
-        const int64_t take = std::min(left, chunk.end - chunk.begin);
-        pass.push_back({chunk.sequence, chunk.begin, chunk.begin + take});
-        chunk.begin += take;
-        left -= take;
-        if (left > 0) continue;
-        prefill(pass);
-        pass.clear();
-        left = limits_.pass_tokens;
-      }
-    }
-    if (!pass.empty()) prefill(pass);
     collect();
   }
 
   // Computes rows of prompts. Where memory runs out, each half of them on its own, with equal bits;
   // layers before `first_counted` have counted their experts then.
   void prefill(std::span<const Chunk> chunks, int first_counted = 0) {
-    ids_.clear();
-    positions_.clear();
-    store_.clear();
-    pieces_.clear();
-    segments_.clear();
-    ancestors_.clear();
-    ++stamp_;
-    for (const Chunk& chunk : chunks) {
-      const Sequence& sequence = *chunk.sequence;
-      const auto row = static_cast<int32_t>(ids_.size());
-      for (int64_t p = chunk.begin; p < chunk.end; ++p) {
-        const bool own = p >= sequence.item->shared;
-        const int32_t slot = sequence.slots[static_cast<size_t>(p)];
-        if (own) row_of_slot_[static_cast<size_t>(slot)] = {stamp_, static_cast<int32_t>(ids_.size())};
-        ids_.push_back(sequence.request->prompt[static_cast<size_t>(p)]);
-        positions_.push_back(static_cast<int32_t>(p));
-        store_.push_back(own ? slot : -1);
-      }
-      segments_.push_back({row, chunk.end - chunk.begin, chunk.begin, nullptr});
-      if (!expert_load_) continue;
-      for (const PromptLoad& load : sequence.item->load) {
-        const int64_t begin = std::max<int64_t>(load.position, chunk.begin);
-        const int64_t end = std::min<int64_t>(load.position + load.count, chunk.end);
-        if (begin >= end) continue;
-        pieces_.push_back({static_cast<uint32_t>(row + begin - chunk.begin),
-                           static_cast<uint32_t>(end - begin), load.group, load.owner, true});
-      }
-    }
-    // Positions of earlier passes are ancestors, numbered below the rows.
-    const auto place = [&](int32_t slot) -> RowOfSlot& { return row_of_slot_[static_cast<size_t>(slot)]; };
-    for (const Chunk& chunk : chunks) {
-      for (int64_t p = 0; p < chunk.end; ++p) {
-        const int32_t slot = chunk.sequence->slots[static_cast<size_t>(p)];
-        if (place(slot).stamp == stamp_) continue;
-        place(slot) = {stamp_, -1 - static_cast<int32_t>(ancestors_.size())};
-        ancestors_.push_back(slot);
-      }
-    }
-    slot_lists_.clear();
-    const auto known = static_cast<int32_t>(ancestors_.size());
-    for (const Chunk& chunk : chunks) {
-      for (int64_t p = 0; p < chunk.end; ++p) {
-        const int32_t row = place(chunk.sequence->slots[static_cast<size_t>(p)]).row;
-        slot_lists_.push_back(row < 0 ? -1 - row : known + row);
-      }
-    }
-    const int32_t* list = slot_lists_.data();
-    for (size_t i = 0; i < chunks.size(); ++i) {
-      segments_[i].slots = list;
-      list += chunks[i].end;
-    }
-    rows_.clear();
-    advancing_.clear();
-    for (size_t i = 0; i < chunks.size(); ++i) {
-      if (chunks[i].end != static_cast<int64_t>(chunks[i].sequence->request->prompt.size())) continue;
-      rows_.push_back(static_cast<int32_t>(segments_[i].row + segments_[i].count - 1));
-      advancing_.push_back(chunks[i].sequence);
-    }
-    const auto rows = static_cast<int64_t>(ids_.size());
-    if (compute({positions_, segments_, ancestors_, store_, model::Form::expanded}, first_counted)) {
+    prompt_rows_.lay_out(chunks, expert_load_, rows_);
+    if (compute(model::Form::expanded, first_counted)) {
       take_choices();
       return;
     }
     const int counted = std::max(first_counted, layers_done_);
-    std::vector<Chunk> halves[2];
-    int64_t left = rows / 2;
-    for (const Chunk& chunk : chunks) {
-      const int64_t middle = std::min(chunk.end, chunk.begin + left);
-      left -= middle - chunk.begin;
-      if (middle > chunk.begin) halves[0].push_back({chunk.sequence, chunk.begin, middle});
-      if (chunk.end > middle) halves[1].push_back({chunk.sequence, middle, chunk.end});
-    }
-    for (const auto& half : halves) prefill(half, counted);
+    for (const auto& half : halves(chunks)) prefill(half, counted);
   }
 
   // Feeds every active sequence's last token, with its draft behind it.
@@ -239,34 +127,28 @@ class GenerateRun {
   // As prefill() does where memory runs out.
   void decode(std::span<const std::unique_ptr<Sequence>> sequences, int first_counted) {
     if (sequences.empty()) return;
-    ids_.clear();
-    positions_.clear();
-    store_.clear();
-    pieces_.clear();
-    segments_.clear();
     rows_.clear();
-    advancing_.clear();
     for (const auto& sequence : sequences) {
-      const auto row = static_cast<int32_t>(ids_.size());
+      const auto row = static_cast<int32_t>(rows_.ids.size());
       const int64_t position = sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1;
       // A draft helps unless only one more token may come.
       const bool drafted = sequence->draft &&
                            static_cast<int64_t>(sequence->tokens.size()) + 1 < sequence->limit;
       const int count = drafted ? 2 : 1;
-      extend_slots(*sequence, position + count);
+      admission_.extend(*sequence, position + count);
       for (int i = 0; i < count; ++i) {
-        ids_.push_back(i == 0 ? sequence->tokens.back() : *sequence->draft);
-        positions_.push_back(static_cast<int32_t>(position + i));
-        store_.push_back(sequence->slots[static_cast<size_t>(position + i)]);
-        rows_.push_back(row + i);
-        advancing_.push_back(sequence.get());
+        rows_.ids.push_back(i == 0 ? sequence->tokens.back() : *sequence->draft);
+        rows_.positions.push_back(static_cast<int32_t>(position + i));
+        rows_.store.push_back(sequence->slots[static_cast<size_t>(position + i)]);
+        rows_.next.push_back(row + i);
+        rows_.advancing.push_back(sequence.get());
       }
-      segments_.push_back({row, count, position, sequence->slots.data()});
-      if (expert_load_) count_generated(*sequence, static_cast<uint32_t>(row), pieces_);
+      rows_.segments.push_back({row, count, position, sequence->slots.data()});
+      if (expert_load_) count_generated(*sequence, static_cast<uint32_t>(row), rows_.pieces);
     }
-    if (compute({positions_, segments_, {}, store_, model::Form::absorbed}, first_counted)) {
+    if (compute(model::Form::absorbed, first_counted)) {
       take_choices();
-      if (drafts_) count_accepted();
+      if (drafting_) count_accepted();
       return;
     }
     const int counted = std::max(first_counted, layers_done_);
@@ -277,117 +159,32 @@ class GenerateRun {
 
   // The pass and what follows every row of rows_ (where this rank has results). False where
   // memory ran out: nothing has happened then but layers_done_ layers counting their experts.
-  bool compute(const model::PassInput& input, int first_counted) {
+  bool compute(model::Form form, int first_counted) {
     try {
-      const ops::Rows hidden = run(input, first_counted);
-      keep_states(hidden);
-      if (ranks_.last()) chooser_.look(hidden, rows_, advancing_);
+      const ops::Rows hidden = run(form, first_counted);
+      if (drafting_) drafting_->keep_states(hidden, rows_);
+      if (ranks_.last()) chooser_.look(hidden, rows_.next, rows_.advancing);
     } catch (const ops::OutOfMemory&) {
-      if (input.segments.size() == 1 && input.segments[0].count == 1) throw;
-      if (input.form == model::Form::absorbed && input.segments.size() == 1) throw;  // a draft's
+      if (rows_.count() == 1) throw;
+      if (form == model::Form::absorbed && rows_.segments.size() == 1) throw;  // a draft's
       if (!ranks_.alone()) throw;
       runner_.trim();
       return false;
     }
-    statistics_.tokens_computed += ids_.size();
-    progress_.tokens_done += ids_.size();
+    statistics_.tokens_computed += rows_.ids.size();
+    progress_.tokens_done += rows_.ids.size();
     return true;
   }
 
-  // Takes the slots reserved for positions below `end`.
-  void extend_slots(Sequence& sequence, int64_t end) {
-    while (static_cast<int64_t>(sequence.slots.size()) < end) {
-      sequence.slots.push_back(take_slot());
-      --reserved_;
-    }
-  }
-  int32_t take_slot() {
-    const int32_t slot = slots_.take();
-    if (drafts_) has_entry_[static_cast<size_t>(slot)] = 0;
-    return slot;
-  }
-
-  // Drafting: the normed hidden state of every row of the pass, by slot.
-  void keep_states(ops::ConstRows hidden) {
-    if (!drafter_) return;
-    all_rows_.resize(ids_.size());
-    for (size_t i = 0; i < all_rows_.size(); ++i) all_rows_[i] = static_cast<int32_t>(i);
-    const ops::Rows normed = runner_.final_norm(hidden, all_rows_);
-    model::scatter(runner_.backend(), normed, store_, states());
-  }
-  ops::Rows states() {
-    const int64_t width = runner_.config().hidden;
-    return {states_.data(), pool_.slots(), width, width};
-  }
-
-  // Guesses what follows the newest token of every sequence, after making the MTP entries of its path
-  // that are not there yet. Only once few sequences are left: then a step's time is that of reading
-  // weights, and rows of drafts cost little; with many, every row costs.
+  // Guesses what follows the newest token of every sequence. Only once few sequences are left: then a
+  // step's time is that of reading weights, and rows of drafts cost little; with many, every row costs.
+  // A step without drafts where there is no memory for them.
   void draft() {
     for (const auto& sequence : active_) sequence->draft.reset();
-    if (next_ < items_.size() || active_.size() > kDraftedSequences) return;
-    ids_.clear();
-    positions_.clear();
-    store_.clear();
-    segments_.clear();
-    rows_.clear();
-    advancing_.clear();
-    new_entries_.clear();
-    for (const auto& sequence : active_) {
-      // The newest token's entry needs the state of the token before, which has been fed.
-      const int64_t last = sequence->prompt_size() + static_cast<int64_t>(sequence->tokens.size()) - 1;
-      extend_slots(*sequence, last + 1);
-      // Entries are made along paths, so those of a path are its first ones.
-      int64_t first = std::max<int64_t>(1, sequence->entries + 1);
-      while (first <= last && has_entry_[static_cast<size_t>(sequence->slots[static_cast<size_t>(first)])]) {
-        ++first;
-      }
-      const auto row = static_cast<int64_t>(ids_.size());
-      // What does not fit a pass is made at the next steps.
-      const int64_t end = std::min(last + 1, first + limits_.pass_tokens - row);
-      if (first >= end) continue;
-      for (int64_t j = first; j < end; ++j) {
-        ids_.push_back(sequence->token(j));
-        positions_.push_back(static_cast<int32_t>(j - 1));
-        store_.push_back(sequence->slots[static_cast<size_t>(j)]);
-      }
-      segments_.push_back({row, end - first, first - 1, sequence->slots.data() + 1});
-      new_entries_.push_back({sequence.get(), end - 1});
-      if (end <= last) continue;
-      rows_.push_back(static_cast<int32_t>(ids_.size()) - 1);
-      advancing_.push_back(sequence.get());
-    }
-    if (ids_.empty()) return;
-    guesses_.resize(rows_.size());
-    if (drafter_) make_drafts();
-    for (const int32_t slot : store_) has_entry_[static_cast<size_t>(slot)] = 1;
-    for (const auto& [sequence, entries] : new_entries_) sequence->entries = entries;
-    if (rows_.empty()) return;
-    ranks_.share(std::as_writable_bytes(std::span(guesses_)));
-    for (size_t i = 0; i < rows_.size(); ++i) advancing_[i]->draft = guesses_[i];
-  }
-
-  // Entries of the rows at hand, and guesses_ from rows_.
-  void make_drafts() {
-    const ops::Rows before = model::matrix(entry_states_, static_cast<int64_t>(ids_.size()),
-                                           runner_.config().hidden);
-    entry_slots_.clear();
-    for (const ops::Segment& segment : segments_) {
-      for (int64_t i = 0; i < segment.count; ++i) {
-        // slots[p] is that of position p + 1, whose state's predecessor is slots[p - 1].
-        entry_slots_.push_back(segment.slots[segment.position + i - 1]);
-      }
-    }
-    model::gather(runner_.backend(), states(), entry_slots_, before);
-    accompany(PassKind::draft);
-    const ops::Rows output = drafter_->run(
-        ids_, before, {positions_, segments_, {}, store_, model::Form::absorbed}, pool_);
-    if (!rows_.empty()) std::ranges::copy(drafter_->guess(output, rows_), guesses_.begin());
-  }
-  // A step without drafts where there is no memory for them.
-  void try_draft() {
+    if (admission_.waiting() || active_.size() > kDraftedSequences) return;
     try {
-      draft();
+      drafting_->draft(active_, admission_, limits_.pass_tokens, pool_, rows_,
+                       [this] { accompany(PassKind::draft); });
     } catch (const ops::OutOfMemory&) {
       if (!ranks_.alone()) throw;
       for (const auto& sequence : active_) sequence->draft.reset();
@@ -413,35 +210,35 @@ class GenerateRun {
     for (const auto& [layer, routing] : draft_routing_) load_.add(accepted_, layer, routing);
   }
 
-  ops::Rows run(const model::PassInput& input, int first_counted) {
+  ops::Rows run(model::Form form, int first_counted) {
     accepted_.clear();
     draft_routing_.clear();
     layers_done_ = 0;
-    const bool drafts = drafts_ && input.form == model::Form::absorbed;
+    const bool drafts = drafting_ && form == model::Form::absorbed;
     accompany(PassKind::layers);
-    return runner_.run(ids_, input, pool_, [&](int layer, const ops::Routing* routing) {
+    return runner_.run(rows_.ids, rows_.input(form), pool_, [&](int layer, const ops::Routing* routing) {
       layers_done_ = layer + 1;
       if (!expert_load_ || !routing) return;
-      if (layer >= first_counted) load_.add(pieces_, layer, *routing);
+      if (layer >= first_counted) load_.add(rows_.pieces, layer, *routing);
       if (drafts) draft_routing_.push_back({layer, *routing});
     });
   }
 
-  // Takes the choices, in the order of rows_. Where this rank has none, those of the one that has.
+  // Takes the choices, in the order of the rows. Where this rank has none, those of the one that has.
   void take_choices() {
-    if (rows_.empty()) return;
+    if (rows_.next.empty()) return;
     if (!ranks_.last()) {
-      chooser_.expect(rows_, advancing_);
+      chooser_.expect(rows_.next, rows_.advancing);
       ranks_.share(std::as_writable_bytes(chooser_.choices()));
     }
-    for (size_t i = 0; i < rows_.size(); ++i) {
-      Sequence& sequence = *advancing_[i];
+    for (size_t i = 0; i < rows_.next.size(); ++i) {
+      Sequence& sequence = *rows_.advancing[i];
       if (chooser_.behind_draft(i)) {
         // The row of a draft: it counts if the draft is what was chosen.
         ++statistics_.drafted;
         if (sequence.finish || sequence.tokens.back() != *sequence.draft) continue;
         ++statistics_.accepted;
-        if (expert_load_) count_generated(sequence, static_cast<uint32_t>(rows_[i]), accepted_);
+        if (expert_load_) count_generated(sequence, static_cast<uint32_t>(rows_.next[i]), accepted_);
       }
       take(chooser_.choice(i), sequence);
     }
@@ -487,10 +284,8 @@ class GenerateRun {
       result.finish = *sequence->finish;
       result.token_logprobs = std::move(sequence->logprobs);
       for (const float logprob : result.token_logprobs) result.logprob += static_cast<double>(logprob);
-      const auto fed = static_cast<int64_t>(sequence->slots.size() - sequence->request->prompt.size());
-      progress_.tokens_planned -= static_cast<uint64_t>(sequence->limit - fed);
-      reserved_ -= sequence->limit - fed;
-      for (const int32_t slot : sequence->slots) slots_.release(slot);
+      progress_.tokens_planned -= static_cast<uint64_t>(sequence->limit - sequence->text_slots());
+      admission_.release(*sequence);
       for (const uint32_t same : sequence->item->identical) {
         GenerateResult copy = result;
         copy.index = same;
@@ -516,11 +311,6 @@ class GenerateRun {
     sink_.on_progress(progress_);
   }
 
-  struct RowOfSlot {
-    uint64_t stamp = 0;
-    int32_t row = 0;  // of the pass, or -1 - index of the ancestor
-  };
-
   Runner& runner_;
   Ranks& ranks_;
   const Tokenizer* tokenizer_;
@@ -529,37 +319,21 @@ class GenerateRun {
   GenerateSink& sink_;
   EngineStatistics& statistics_;
   LoadCounter load_;
-  const bool expert_load_, drafts_;
+  const bool expert_load_;
   const std::vector<WorkItem> items_;
-  size_t next_ = 0;
   std::vector<TokenId> eos_;
 
-  Slots slots_;
-  int64_t reserved_ = 0;  // slots that active sequences may still take
+  Admission admission_;
   model::KvPool pool_;
-  std::vector<int32_t> frontier_;  // slots of the last admitted prompt
   std::vector<std::unique_ptr<Sequence>> active_;
 
   Chooser chooser_;
-  std::unique_ptr<Drafter> drafter_;  // where this rank has the results
-  model::Buffer<float> states_;  // by slot: normed hidden states of the main model
-  model::Buffer<float> entry_states_;
-  std::vector<uint8_t> has_entry_;  // by slot: the token's MTP entry is in memory
-  std::vector<int32_t> entry_slots_;
-  std::vector<std::pair<Sequence*, int64_t>> new_entries_;  // what a draft adds to Sequence::entries
-  std::vector<int32_t> all_rows_;
+  std::optional<Drafting> drafting_;
   std::vector<LoadPiece> accepted_;  // rows of accepted drafts
   std::vector<std::pair<int, ops::Routing>> draft_routing_;
 
-  // Of the current pass; reused.
-  std::vector<TokenId> ids_;
-  std::vector<int32_t> positions_, store_, ancestors_, slot_lists_, rows_;
-  std::vector<ops::Segment> segments_;
-  std::vector<LoadPiece> pieces_;
-  std::vector<Sequence*> advancing_;
-  std::vector<RowOfSlot> row_of_slot_;
-  uint64_t stamp_ = 0;
-  std::vector<int32_t> guesses_;
+  PromptRows prompt_rows_;
+  GenerationRows rows_;  // of the current pass
   int layers_done_ = 0;
 
   EngineProgress progress_;

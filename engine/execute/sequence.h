@@ -39,6 +39,8 @@ struct Sequence {
     const auto p = static_cast<size_t>(position);
     return p < request->prompt.size() ? request->prompt[p] : tokens[p - request->prompt.size()];
   }
+  // Slots behind the prompt's.
+  int64_t text_slots() const { return static_cast<int64_t>(slots.size()) - prompt_size(); }
   bool greedy() const { return request->sampling.temperature == 0; }
 };
 
