@@ -9,13 +9,6 @@
 
 namespace assay::engine {
 
-namespace {
-
-// Most rows of a pass on a GPU: hundreds for each of 256 experts.
-constexpr int kGpuPassTokens = 32768;
-
-}  // namespace
-
 std::vector<Device> parse_devices(std::string_view names) {
   constexpr std::string_view kCuda = "cuda:";
   std::vector<Device> out;
@@ -60,11 +53,9 @@ std::vector<Device> parse_devices(std::string_view names) {
 EngineOptions on_device(const EngineOptions& options) {
   EngineOptions out = options;
   if (options.device().kind == DeviceKind::cpu) return out;
-  if (out.pass_tokens == 0) out.pass_tokens = kGpuPassTokens;
-  out.memory_bytes = options.gpu_memory_bytes;
   for (const ops::CudaDevice& d : ops::cuda_support().devices) {
-    if (out.memory_bytes == 0 && d.index == options.device().index)
-      out.memory_bytes = d.free_memory / 10 * 9;
+    if (out.gpu_memory_bytes == 0 && d.index == options.device().index)
+      out.gpu_memory_bytes = d.free_memory / 10 * 9;
   }
   return out;
 }

@@ -25,10 +25,6 @@ namespace assay::engine {
 
 namespace {
 
-// Sequences that advance together, at most. Beyond this, a step's products are as fast per row as
-// they get, and memory is better spent on longer prompts.
-constexpr int64_t kSequences = 128, kGpuSequences = 512;
-
 class NativeEngine final : public Engine {
  public:
   explicit NativeEngine(const RankSetup& setup)
@@ -65,9 +61,7 @@ class NativeEngine final : public Engine {
   void generate(std::span<const GenerateRequest> requests, GenerateSink& sink) override {
     const Stopwatch watch(statistics_.seconds);
     const MemoryPlan memory = alike(plan(true));
-    const GenerateLimits limits{
-        memory.pass_tokens, memory.kept_tokens,
-        options_.device().kind == DeviceKind::cuda ? kGpuSequences : kSequences};
+    const GenerateLimits limits{memory.pass_tokens, memory.kept_tokens, memory.sequences};
     if (options_.speculate_mtp && !capabilities_.has_mtp) {
       throw_usage("the checkpoint has no MTP layer to draft with", "leave --speculate mtp out");
     }

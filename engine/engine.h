@@ -94,7 +94,9 @@ struct EngineOptions {
   Kernels kernels = Kernels::automatic;
   std::vector<Device> devices{Device{}};  // a rank each
   Parallel parallel = Parallel::automatic;
-  size_t gpu_memory_bytes = 0;         // each GPU's: what memory_bytes is on the CPU; 0: what it has free
+  // Each GPU's: what memory_bytes is on the CPU; 0: what it has free. memory_bytes then bounds what is kept
+  // in host memory of weights that are streamed.
+  size_t gpu_memory_bytes = 0;
   int threads = 0;                     // of all ranks of this process; 0: all processors
   size_t memory_bytes = 0;             // budget for weights, KV and workspace; 0: what the machine has
   int pass_tokens = 0;                 // most tokens a pass; 0: chosen from the memory budget
@@ -219,9 +221,29 @@ struct PlanSummary {
   uint64_t scored_positions = 0;
   uint64_t tokens_generated = 0;       // at most
   uint64_t passes = 0;                 // over prompts and scored texts
+  uint64_t pass_tokens = 0;            // rows that a pass aims at
+  uint64_t decode_steps = 0;           // generation: about how many, sequences advancing together
   double flops = 0;                    // see EngineStatistics
   uint64_t weight_bytes = 0, kv_bytes = 0, workspace_bytes = 0;
+  uint64_t held_weight_bytes = 0;      // weights in memory at any time; all of them unless streamed
   bool streamed = false;
+  // Where streamed, every pass and decoding step: bytes of prepared weights that are brought in, bytes of files
+  // that are read for them, and what a row computes in the layers concerned.
+  uint64_t streamed_bytes = 0, streamed_file_bytes = 0;
+  double streamed_row_flops = 0;
+  uint64_t host_bytes = 0;             // a GPU's streamed weights that are kept in host memory
+};
+
+// How long plans take. Moving is reading from disk and copying to a GPU what is streamed; of a pass, the shorter
+// of moving and computing is hidden behind the longer.
+struct PlanEstimate {
+  double seconds = 0;
+  double compute_seconds = 0, moving_seconds = 0;  // each by itself
+  // FLOP/s of a pass, bytes/s from disk, bytes/s to a GPU (0: nothing is copied), and whether measured here.
+  double flops_rate = 0, disk_rate = 0, link_rate = 0;
+  bool flops_measured = true, disk_measured = false;
+  // Rows of a pass for which computing takes as long as moving; 0: nothing is streamed. Below it moving binds.
+  double break_even_tokens = 0;
 };
 
 struct EngineStatistics {
@@ -260,10 +282,11 @@ class Planner {
   virtual const Tokenizer& tokenizer() const = 0;
   virtual PlanSummary plan(std::span<const ScoreRequest> requests) const = 0;
   virtual PlanSummary plan(std::span<const GenerateRequest> requests) const = 0;
-  // How long this machine takes for a plan, from timing a layer of random weights for a second or
-  // two (the first call; the weights' size is what a few experts of one layer have). Reading
-  // weights from disk is not included.
-  virtual double estimate_seconds(const PlanSummary& score, const PlanSummary& generate) = 0;
+  // How long this machine takes for plans, from timing a layer of random weights for a second or two (the
+  // first call; the weights' size is what a few experts of one layer have) and, where weights are streamed,
+  // from reading the checkpoint's files, if there are any, for half a second. Reading resident weights once,
+  // at the beginning, is not included. For GPUs whose memory is named and that are not here, rates are assumed.
+  virtual PlanEstimate estimate(const PlanSummary& score, const PlanSummary& generate) = 0;
 };
 std::unique_ptr<Planner> open_planner(const EngineOptions& options);
 

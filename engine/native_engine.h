@@ -25,8 +25,8 @@ std::unique_ptr<Engine> make_native_engine(const RankSetup& setup);
 // The whole of a model, without a tokenizer.
 std::unique_ptr<Engine> make_native_engine(const EngineOptions& options, Checkpoint checkpoint);
 
-// The options with the memory that a plan is about: the GPU's, where one computes. A tenth of what is
-// free is left to libraries and driver.
+// The options with the GPU's memory, where one computes and none was named. A tenth of what is free is left to
+// libraries and driver.
 EngineOptions on_device(const EngineOptions& options);
 
 // The numerics that the options mean for these weights.

@@ -10,8 +10,10 @@
 #include "engine/distributed/process_ranks.h"
 #include "engine/engine.h"
 #include "engine/execute/plan_summary.h"
+#include "engine/execute/streaming_plan.h"
 #include "engine/execute/work.h"
 #include "engine/native_engine.h"
+#include "engine/ops/cuda/cuda_backend.h"
 
 namespace assay::engine {
 
@@ -21,6 +23,7 @@ constexpr int64_t kCalibrationExperts = 16;
 constexpr int64_t kCalibrationVocabulary = 8192;
 constexpr int64_t kPromptTokens = 256, kPrompts = 4;
 constexpr int kSequences = 32, kSteps = 8;
+constexpr double kAssumedDecoding = 0.1;  // of a pass's FLOP/s, where no device can be timed
 
 // One layer of each kind, few experts, a small vocabulary: the same products as the whole model's,
 // over as many rows an expert, in a fraction of its memory.
@@ -67,6 +70,7 @@ Speed calibrate(const ModelConfig& full, const EngineOptions& options) {
   const ModelConfig config = excerpt(full);
   EngineOptions small = options;
   small.memory_bytes = 0;
+  small.gpu_memory_bytes = 0;
   small.pass_tokens = 0;
   small.expert_load = false;
   small.require_tokenizer = false;
@@ -110,6 +114,11 @@ Speed calibrate(const ModelConfig& full, const EngineOptions& options) {
   return speed;
 }
 
+StreamingPlan moved_by(const PlanSummary& plan) {
+  return {static_cast<double>(plan.streamed_bytes), static_cast<double>(plan.streamed_file_bytes),
+          plan.streamed_row_flops};
+}
+
 class NativePlanner final : public Planner {
  public:
   explicit NativePlanner(const EngineOptions& options)
@@ -141,24 +150,63 @@ class NativePlanner final : public Planner {
     return summarise(requests, config_, generation_);
   }
 
-  double estimate_seconds(const PlanSummary& score, const PlanSummary& generate) override {
-    if (!speed_) speed_ = calibrate(config_, options_of_rank(options_, 0));
-    const WorkRates rates = work_rates(config_, model::Form::absorbed);
-    const double tokens = static_cast<double>(generate.tokens_generated) * (rates.row + rates.scored);
+  PlanEstimate estimate(const PlanSummary& score, const PlanSummary& generate) override {
+    if (!speed_) speed_ = known_speed();
+    const WorkRates work = work_rates(config_, model::Form::absorbed);
+    const double tokens = static_cast<double>(generate.tokens_generated) * (work.row + work.scored);
     const double prompts = std::max(0.0, generate.flops - tokens);
-    // One stage of a pipeline at a time computes a step of generation.
     const double ranks = capabilities_.ranks;
-    const double steps = capabilities_.parallel == Parallel::pipeline ? 1 : ranks;
-    return (score.flops + prompts) / speed_->prompt_flops_s / ranks + tokens / speed_->token_flops_s / steps;
+    // One stage of a pipeline at a time computes a step of generation.
+    const double steps_at_once = capabilities_.parallel == Parallel::pipeline ? 1 : ranks;
+
+    const bool streamed = score.streamed || generate.streamed;
+    StreamingRates rates = assumed_rates(options_.device().kind, capabilities_.numerics);
+    rates.flops = speed_->prompt_flops_s;
+    PlanEstimate out;
+    if (streamed) {
+      if (!disk_) disk_ = measure_disk(options_.model).value_or(0);
+      out.disk_measured = *disk_ > 0;
+      if (out.disk_measured) rates.disk = *disk_;
+    }
+    const auto add = [&](double passes, double computing, const PlanSummary& plan) {
+      const double moving = moving_seconds(moved_by(plan), rates) * passes;
+      out.compute_seconds += computing;
+      out.moving_seconds += moving;
+      out.seconds += std::max(computing, moving);
+    };
+    // Passes and steps are a rank's share where ranks have requests of their own.
+    const double shared = capabilities_.parallel == Parallel::pipeline ? 1 : ranks;
+    add(static_cast<double>(score.passes) / shared, score.flops / speed_->prompt_flops_s / ranks, score);
+    add(static_cast<double>(generate.passes) / shared, prompts / speed_->prompt_flops_s / ranks, generate);
+    add(static_cast<double>(generate.decode_steps) / shared, tokens / speed_->token_flops_s / steps_at_once,
+        generate);
+    out.flops_rate = rates.flops;
+    out.flops_measured = !for_elsewhere();
+    out.disk_rate = rates.disk;
+    out.link_rate = rates.link;
+    out.break_even_tokens = break_even_rows(moved_by(score.streamed ? score : generate), rates);
+    return out;
   }
 
  private:
+  // A plan for GPUs of a size that was named, on a machine without any.
+  bool for_elsewhere() const {
+    return options_.device().kind == DeviceKind::cuda && options_.gpu_memory_bytes > 0 &&
+           ops::cuda_support().devices.empty();
+  }
+  Speed known_speed() const {
+    if (!for_elsewhere()) return calibrate(config_, options_of_rank(options_, 0));
+    const double flops = assumed_rates(DeviceKind::cuda, capabilities_.numerics).flops;
+    return {flops, flops * kAssumedDecoding};
+  }
+
   const EngineOptions options_;
   const ModelConfig config_;
   MemoryPlan scoring_, generation_;
   std::unique_ptr<Tokenizer> tokenizer_;
   Capabilities capabilities_;
   std::optional<Speed> speed_;
+  std::optional<double> disk_;  // bytes a second; 0: could not be measured
 };
 
 }  // namespace

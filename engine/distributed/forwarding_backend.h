@@ -42,6 +42,10 @@ class ForwardingBackend : public ops::Backend {
                                              bool transpose, ops::Role role) const override {
     return inner_.prepare_slice(tensor, first_row, n, transpose, role);
   }
+  std::unique_ptr<ops::KeptMatrix> keep(const ops::Matrix& matrix) const override {
+    return inner_.keep(matrix);
+  }
+  std::unique_ptr<ops::Matrix> load(const ops::KeptMatrix& kept) const override { return inner_.load(kept); }
 
   void embed(const TensorView& table, std::span<const TokenId> ids, ops::Rows out) const override {
     inner_.embed(table, ids, out);

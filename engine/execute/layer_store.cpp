@@ -12,21 +12,52 @@ LayerStore::LayerStore(const Checkpoint& checkpoint, const ops::Backend& backend
       keeps_layers_(residency.all_but_experts),
       range_(range),
       resident_left_(residency.bytes),
+      host_left_(residency.host_bytes),
       slots_(checkpoint.weights().layers.size()) {}
 
 LayerStore::~LayerStore() {
   if (next_.valid()) next_.wait();
 }
 
-LayerStore::Missing LayerStore::prepare(int index, bool absorbed, const ops::Backend& backend) const {
+LayerStore::Missing LayerStore::prepare(int index, bool absorbed, const ops::Backend& backend) {
   const LayerWeights& weights = checkpoint_.weights().layers[static_cast<size_t>(index)];
-  const bool has_layer = slots_[static_cast<size_t>(index)].layer != nullptr;
+  Slot& slot = slots_[static_cast<size_t>(index)];
+  if (slot.kept) return load_kept(index, absorbed, backend);
+  const bool has_layer = slot.layer != nullptr;
   if (!has_layer) checkpoint_.will_need(tensors_of(weights));
   checkpoint_.will_need(tensors_of(weights.experts));
   Missing out;
   if (!has_layer) out.layer = model::prepare_layer(checkpoint_, weights, backend, absorbed);
   out.experts = model::prepare_experts(checkpoint_, weights, backend);
+  // Whatever is prepared from here on will be streamed.
+  if (preparer_ && resident_left_ == 0) keep(slot, out, backend);
   return out;
+}
+
+LayerStore::Missing LayerStore::load_kept(int index, bool absorbed, const ops::Backend& backend) {
+  const LayerWeights& weights = checkpoint_.weights().layers[static_cast<size_t>(index)];
+  Slot& slot = slots_[static_cast<size_t>(index)];
+  model::KeptLayer& kept = *slot.kept;
+  model::KeptLayer::Loaded loaded = kept.load(backend, absorbed);
+  if (keeps_layers_) {  // unless it was prepared in vain, for a call that went another way
+    if (!slot.layer) loaded.layer = model::prepare_layer(checkpoint_, weights, backend, absorbed);
+  } else if (absorbed && checkpoint_.config().mla && !kept.has_absorbed()) {
+    const size_t before = loaded.layer->bytes;
+    prepare_absorbed(checkpoint_, weights, backend, *loaded.layer);
+    const size_t added = loaded.layer->bytes - before;
+    if (added <= host_left_) {
+      kept.keep_absorbed(backend, *loaded.layer);
+      host_left_ = kept.has_absorbed() ? host_left_ - added : 0;
+    }
+  }
+  return {std::move(loaded.layer), std::move(loaded.experts)};
+}
+
+void LayerStore::keep(Slot& slot, const Missing& missing, const ops::Backend& backend) {
+  const size_t bytes = missing.experts.bytes + (missing.layer && !keeps_layers_ ? missing.layer->bytes : 0);
+  if (bytes == 0 || bytes > host_left_) return;
+  slot.kept = model::KeptLayer::keep(backend, keeps_layers_ ? nullptr : missing.layer.get(), missing.experts);
+  host_left_ = slot.kept ? host_left_ - bytes : 0;  // no more can be pinned, whatever the budget says
 }
 
 void LayerStore::drop_current() {

@@ -4,7 +4,8 @@
 // part is streamed: read and prepared on a second thread while the layer before computes (two
 // buffers), and dropped after use. Streamed are the routed experts alone where the rest of every
 // layer fits the budget, else whole layers; leading layers stay resident as far as the budget goes.
-// Bits are the same.
+// A device copies what is streamed from host memory, where it was kept ready packed the first time, as
+// far as that goes (`host_bytes`); the rest is read and packed every time. Bits are the same.
 //
 // One thread acquires; prepare_ahead may run beside it on another where nothing is streamed.
 #pragma once
@@ -19,6 +20,7 @@
 
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/execute/ranks.h"
+#include "engine/model/kept_layer.h"
 #include "engine/model/layer.h"
 #include "engine/ops/ops.h"
 
@@ -28,6 +30,7 @@ namespace assay::engine {
 struct Residency {
   bool all_but_experts = false;  // of every layer; `bytes` is for experts then
   size_t bytes = 0;              // of what else may stay, beside the two buffers
+  size_t host_bytes = 0;         // a device's: host memory for copies of what is streamed
 };
 
 class LayerStore {
@@ -50,6 +53,7 @@ class LayerStore {
  private:
   struct Slot {
     std::unique_ptr<model::PreparedLayer> layer;  // resident, perhaps without its experts
+    std::unique_ptr<model::KeptLayer> kept;       // of the streamed part
     bool complete = false;                        // nothing to be streamed
     bool claimed = false;                         // a thread is preparing it (nothing is streamed)
   };
@@ -58,7 +62,9 @@ class LayerStore {
     std::unique_ptr<model::PreparedLayer> layer;  // null where it is resident
     model::PreparedExperts experts;
   };
-  Missing prepare(int index, bool absorbed, const ops::Backend& backend) const;
+  Missing prepare(int index, bool absorbed, const ops::Backend& backend);
+  Missing load_kept(int index, bool absorbed, const ops::Backend& backend);
+  void keep(Slot& slot, const Missing& missing, const ops::Backend& backend);
   // Makes a resident slot complete unless it is or, where `wait` is false, another thread is at it.
   void complete(int index, bool absorbed, bool wait);
   void drop_current();
@@ -70,6 +76,7 @@ class LayerStore {
   const bool keeps_layers_;
   const LayerRange range_;
   size_t resident_left_;
+  size_t host_left_;  // of whoever prepares: no two threads do at the same time
   std::vector<Slot> slots_;
   std::mutex mutex_;                // complete and claimed of slots, where nothing is streamed
   std::condition_variable changed_;

@@ -16,11 +16,17 @@ namespace assay::engine {
 namespace {
 
 constexpr int64_t kPassTokens = 4096;  // resident weights: enough rows for every expert
-// Streamed: rows of a pass for which computing takes several times as long as reading, with this
-// many useful FLOP for a streamed byte (500 GFLOP/s against 1 GB/s from disk, eight times over).
-// More rows would hide nothing more; memory is better spent on resident weights.
-constexpr double kFlopsPerByte = 4000;
-constexpr int64_t kMostStreamedTokens = 65536;
+constexpr int64_t kGpuPassTokens = 32768;  // hundreds for each of 256 experts
+// Sequences that advance together, at most. Beyond this, a step's products are as fast per row as
+// they get, and memory is better spent on longer prompts.
+constexpr int64_t kSequences = 128, kGpuSequences = 512;
+// Streamed: rows of a pass for which computing takes several times as long as moving the weights, at
+// assumed_rates() (eight times from disk, twice over a link whose rate varies less). More rows would hide
+// nothing more; memory is better spent on resident weights.
+constexpr double kTimesBreakEven = 8, kGpuTimesBreakEven = 2;
+constexpr int64_t kMostStreamedTokens = 65536, kMostGpuStreamedTokens = 1 << 19;
+// Of a GPU's host memory, for what is streamed; the rest is for pages of the files and the program.
+constexpr double kHostShare = 3.0 / 4;
 constexpr int64_t kSmallestPass = 64;
 constexpr int64_t kMostSlots = 1 << 30;  // slots are numbered in 32 bits
 
@@ -39,6 +45,9 @@ struct WeightSizes {
   double experts = 0;  // of all layers
   double largest_layer = 0, largest_experts = 0;  // of one layer
   double largest_stack = 0;  // of the file, mapped while it is prepared
+  std::vector<StreamedLayer> each;          // layer, whole
+  std::vector<StreamedLayer> each_experts;  // layer, its routed experts alone
+  double element = 0, stored = 0;           // bytes, prepared and in the file
 };
 
 WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed, const ModelShare& share) {
@@ -46,12 +55,14 @@ WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed,
   const double head = numerics == Numerics::fp32 ? 4 : 2;
   const double stored = c.fp8_weights ? 1 : 2;
   WeightSizes sizes;
+  sizes.element = matrix;
+  sizes.stored = stored;
   const LayerRange range = share.layers;
   sizes.fixed = ((range.end == c.layers ? head : 0) + (range.begin == 0 ? 2 : 0)) *
                 static_cast<double>(c.vocabulary * c.hidden);
   const int64_t kept_experts = (c.moe.routed_experts + share.expert_ranks - 1) / share.expert_ranks;
   for (int64_t layer = range.begin; layer < range.end; ++layer) {
-    double elements = 0, extra = 0, experts = 0;
+    double elements = 0, extra = 0, experts = 0, chosen = 0;
     if (c.mla) {
       const MlaConfig& m = *c.mla;
       const int64_t q = c.heads * c.head_dim, pair = c.heads * (m.nope_dim + m.v_dim);
@@ -68,6 +79,7 @@ WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed,
       elements += 3.0 * static_cast<double>(c.moe.shared_experts * c.moe.expert_hidden * c.hidden);
       experts = matrix * 3.0 *
                 static_cast<double>(kept_experts * c.moe.expert_hidden * c.hidden);
+      chosen = 3.0 * static_cast<double>(c.moe.experts_per_token * c.moe.expert_hidden * c.hidden);
       extra += 4.0 * static_cast<double>(c.moe.routed_experts * c.hidden);
     } else {
       elements += 3.0 * static_cast<double>(c.dense_hidden * c.hidden);
@@ -75,6 +87,9 @@ WeightSizes weight_sizes(const ModelConfig& c, Numerics numerics, bool absorbed,
     const double bytes = elements * matrix + extra + experts;
     sizes.layers += bytes;
     sizes.experts += experts;
+    const double row_flops = 2 * (elements + chosen);
+    sizes.each.push_back({bytes, row_flops});
+    sizes.each_experts.push_back({experts, row_flops});
     sizes.largest_layer = std::max(sizes.largest_layer, bytes);
     sizes.largest_experts = std::max(sizes.largest_experts, experts);
     const int64_t widest = std::max(2 * width, c.heads * c.head_dim);
@@ -110,7 +125,12 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
   if (share.layers.end == 0) share.layers.end = static_cast<int>(config.layers);
   MemoryPlan plan;
   plan.expert_ranks = share.expert_ranks;
-  plan.budget = options.memory_bytes > 0 ? options.memory_bytes : available_memory();
+  const bool gpu = options.device().kind == DeviceKind::cuda;
+  const size_t host = options.memory_bytes > 0 ? options.memory_bytes : available_memory();
+  plan.budget = gpu && options.gpu_memory_bytes > 0 ? options.gpu_memory_bytes : host;
+  plan.sequences = gpu ? kGpuSequences : kSequences;
+  plan.device = options.device().kind;
+  plan.numerics = numerics;
   plan.kv_type = ops::kv_type_of(numerics, options.device().kind);
   const WeightSizes sizes = weight_sizes(config, numerics, absorbed, share);
   plan.weight_bytes = static_cast<size_t>(sizes.fixed + sizes.layers);
@@ -119,7 +139,7 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
                           model::kv_type_bytes(plan.kv_type) *
                           (share.layers.end - share.layers.begin));
   const auto pass_bytes = [&](int64_t rows) {
-    return pass_memory(config, plan.kv_type, rows, share.expert_ranks);
+    return pass_memory(config, plan.device, plan.kv_type, rows, share.expert_ranks);
   };
   const double budget = static_cast<double>(plan.budget);
   const auto smallest = static_cast<double>(pass_bytes(kSmallestPass));
@@ -137,18 +157,25 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
     throw_resource("the memory budget of " + std::to_string(plan.budget >> 20) +
                        " MiB is too small: two layers, the head and a small pass need " +
                        std::to_string((static_cast<size_t>(least + smallest) >> 20) + 1) + " MiB",
-                   config.source, "give a larger --memory");
+                   config.source, gpu ? "give a larger --gpu-memory" : "give a larger --memory");
   }
   const double free = budget - least;
   // Of what is left, half at most is for the rows of a pass (five eighths where weights are streamed: more
   // rows make fewer passes, resident weights only shorter ones) and a quarter for kept KV (generation: the
   // KV of all sequences); an eighth covers what is not counted: tokens, results, the program.
-  int64_t most = kPassTokens;
+  int64_t most = gpu ? kGpuPassTokens : kPassTokens;
+  const std::vector<StreamedLayer>& layers = plan.residency.all_but_experts ? sizes.each_experts : sizes.each;
+  const double in_file = sizes.stored / sizes.element;  // the router's fp32 copy does not matter here
   if (plan.streamed) {
-    const double streamed = plan.residency.all_but_experts ? sizes.experts : sizes.layers;
+    if (gpu) {
+      const double left = static_cast<double>(host) * kHostShare - sizes.fixed - sizes.largest_stack;
+      plan.residency.host_bytes = static_cast<size_t>(std::max(0.0, left));
+    }
+    const StreamingPlan all = plan_streaming(layers, 0, static_cast<double>(plan.residency.host_bytes), in_file);
     most = std::clamp(
-        static_cast<int64_t>(kFlopsPerByte * streamed / work_rates(config, model::Form::expanded).row),
-        kPassTokens, kMostStreamedTokens);
+        static_cast<int64_t>((gpu ? kGpuTimesBreakEven : kTimesBreakEven) *
+                             break_even_rows(all, assumed_rates(plan.device, numerics))),
+        most, gpu ? kMostGpuStreamedTokens : kMostStreamedTokens);
   }
   if (options.pass_tokens > 0) most = options.pass_tokens;
   const double rows_share = free * (plan.streamed ? 5.0 / 8 : 1.0 / 2);
@@ -167,6 +194,14 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
     const double kv = absorbed ? free / 4 : path * static_cast<double>(plan.kv_token_bytes);
     const double left = free * 7 / 8 - static_cast<double>(pass_bytes(plan.pass_tokens)) - kv;
     plan.residency.bytes = static_cast<size_t>(std::max(0.0, left));
+    plan.streaming = plan_streaming(layers, static_cast<double>(plan.residency.bytes),
+                                    static_cast<double>(plan.residency.host_bytes), in_file);
+    plan.kept_on_host = static_cast<size_t>(
+        std::max(0.0, gpu ? plan.streaming.copied_bytes - plan.streaming.read_bytes / in_file : 0));
+    const double stays = (plan.residency.all_but_experts ? sizes.experts : sizes.layers) - plan.streaming.copied_bytes;
+    plan.held_bytes = static_cast<size_t>(least - (gpu ? sizes.largest_stack : 0) + stays);
+  } else {
+    plan.held_bytes = plan.weight_bytes;
   }
   return plan;
 }
@@ -197,9 +232,10 @@ std::vector<LayerRange> cut_layers(const ModelConfig& config, Numerics numerics,
   return out;
 }
 
-size_t pass_memory(const ModelConfig& config, ops::KvType kv_type, int64_t rows, int expert_ranks) {
+size_t pass_memory(const ModelConfig& config, DeviceKind device, ops::KvType kv_type, int64_t rows,
+                   int expert_ranks) {
   // Beside the decoder's workspace: the residual stream, its normed copy for the head, slot lists.
-  size_t bytes = model::workspace_bytes(config, kv_type, rows, 0) +
+  size_t bytes = model::workspace_bytes(config, device, kv_type, rows, 0) +
                  static_cast<size_t>(rows * (config.hidden * 2 * static_cast<int64_t>(sizeof(float)) + 64));
   if (expert_ranks > 1) bytes += exchange_memory(config, rows, expert_ranks);
   return bytes;

@@ -9,6 +9,7 @@
 #include "engine/execute/layer_store.h"
 #include "engine/execute/plan.h"
 #include "engine/execute/ranks.h"
+#include "engine/execute/streaming_plan.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine {
@@ -21,24 +22,32 @@ struct ModelShare {
 
 struct MemoryPlan {
   size_t budget = 0;
+  DeviceKind device = DeviceKind::cpu;
+  Numerics numerics = Numerics::fp32;
   size_t weight_bytes = 0;    // all prepared weights
+  size_t held_bytes = 0;      // of these at any time: resident ones and two buffers
+  size_t kept_on_host = 0;    // of a GPU's streamed weights, in host memory
   bool streamed = false;
   Residency residency;        // of a streamed model
+  StreamingPlan streaming;    // what every pass moves
   ops::KvType kv_type = ops::KvType::f32;
   size_t kv_token_bytes = 0;  // one token's KV of all layers of the share
   int expert_ranks = 1;
   int64_t pass_tokens = 0;
   int64_t kept_tokens = 0;          // scoring: longest kept path; generation: KV slots
+  int64_t sequences = 0;            // generation: that advance together, at most
   PlanLimits limits() const { return {pass_tokens, kept_tokens, 16 << 20}; }
 };
 
 // What a pass of `rows` rows holds beside weights and kept KV, at most. `expert_ranks`: see ModelShare.
-size_t pass_memory(const ModelConfig& config, ops::KvType kv_type, int64_t rows, int expert_ranks = 1);
+size_t pass_memory(const ModelConfig& config, DeviceKind device, ops::KvType kv_type, int64_t rows,
+                   int expert_ranks = 1);
 
 // Bytes of the machine's memory that the program may count on.
 size_t available_memory();
 
-// Throws resource if not even a small pass fits. `absorbed`: generation's extra weights are counted.
+// `options`: on_device()'s. Throws resource if not even a small pass fits. `absorbed`: generation's extra
+// weights are counted.
 MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const EngineOptions& options,
                        bool absorbed, const ModelShare& share = {});
 

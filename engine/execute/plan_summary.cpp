@@ -8,6 +8,21 @@
 
 namespace assay::engine {
 
+namespace {
+
+void add_memory(const MemoryPlan& memory, PlanSummary& summary) {
+  summary.pass_tokens = static_cast<uint64_t>(memory.pass_tokens);
+  summary.weight_bytes = memory.weight_bytes;
+  summary.held_weight_bytes = memory.held_bytes;
+  summary.streamed = memory.streamed;
+  summary.streamed_bytes = static_cast<uint64_t>(memory.streaming.copied_bytes);
+  summary.streamed_file_bytes = static_cast<uint64_t>(memory.streaming.read_bytes);
+  summary.streamed_row_flops = memory.streaming.row_flops;
+  summary.host_bytes = memory.kept_on_host;
+}
+
+}  // namespace
+
 PlanSummary summarise(std::span<const ScoreRequest> requests, const ModelConfig& config,
                       const MemoryPlan& memory) {
   check_requests(requests, config);
@@ -25,10 +40,10 @@ PlanSummary summarise(std::span<const ScoreRequest> requests, const ModelConfig&
     const size_t own = schedule.paths()[entry.path].size() - entry.shared;
     pairs += causal_pairs(entry.shared, static_cast<double>(own));
   }
-  summary.weight_bytes = memory.weight_bytes;
+  add_memory(memory, summary);
   summary.kv_bytes = kept * memory.kv_token_bytes;
-  summary.workspace_bytes = pass_memory(config, memory.kv_type, static_cast<int64_t>(rows), memory.expert_ranks);
-  summary.streamed = memory.streamed;
+  summary.workspace_bytes = pass_memory(config, memory.device, memory.kv_type, static_cast<int64_t>(rows),
+                                        memory.expert_ranks);
   summary.flops = work_rates(config, model::Form::expanded)
                       .of(static_cast<double>(summary.tokens_computed), pairs,
                           static_cast<double>(summary.scored_positions));
@@ -43,7 +58,8 @@ PlanSummary summarise(std::span<const GenerateRequest> requests, const ModelConf
   PlanSummary summary;
   summary.requests = requests.size();
   for (const GenerateRequest& request : requests) summary.tokens_asked += request.prompt.size();
-  uint64_t prompt_rows = 0;
+  uint64_t prompt_rows = 0, positions = 0;
+  double longest = 0;
   for (const WorkItem& item : plan_generation(requests, config, false)) {
     const GenerateRequest& request = requests[item.request];
     const size_t rows = request.prompt.size() - item.shared;
@@ -53,19 +69,28 @@ PlanSummary summarise(std::span<const GenerateRequest> requests, const ModelConf
     summary.flops += token_rates.of(
         limit, causal_pairs(static_cast<double>(request.prompt.size()), limit), limit);
     prompt_rows += rows;
+    positions += request.prompt.size() + static_cast<uint64_t>(limit);
+    longest = std::max(longest, limit);
     summary.tokens_generated += static_cast<uint64_t>(limit);
     ++summary.distinct_requests;
   }
   const auto pass = static_cast<uint64_t>(memory.pass_tokens);
   summary.passes = (prompt_rows + pass - 1) / pass;
   summary.tokens_computed = prompt_rows + summary.tokens_generated;
+  if (summary.distinct_requests > 0) {
+    // As many sequences together as keys and values have room for, all of them as long as they may become.
+    const double mean = static_cast<double>(positions) / static_cast<double>(summary.distinct_requests);
+    const double together = std::clamp(static_cast<double>(memory.kept_tokens) / mean, 1.0,
+                                       static_cast<double>(memory.sequences));
+    summary.decode_steps = static_cast<uint64_t>(
+        std::max(longest, static_cast<double>(summary.tokens_generated) / together));
+  }
   summary.scored_positions = summary.tokens_generated;
-  summary.weight_bytes = memory.weight_bytes;
+  add_memory(memory, summary);
   const auto slots = std::min(static_cast<uint64_t>(memory.kept_tokens), summary.tokens_computed);
   summary.kv_bytes = slots * memory.kv_token_bytes;
   summary.workspace_bytes = pass_memory(
-      config, memory.kv_type, static_cast<int64_t>(std::min(pass, prompt_rows)), memory.expert_ranks);
-  summary.streamed = memory.streamed;
+      config, memory.device, memory.kv_type, static_cast<int64_t>(std::min(pass, prompt_rows)), memory.expert_ranks);
   return summary;
 }
 

@@ -67,9 +67,10 @@ void Decoder::trim() {
   expanded_.drop();
 }
 
-size_t workspace_bytes(const ModelConfig& config, ops::KvType kv_type, int64_t rows,
+size_t workspace_bytes(const ModelConfig& config, DeviceKind device, ops::KvType kv_type, int64_t rows,
                        int64_t ancestors) {
-  const int64_t chunk = std::min(rows, kChunk);
+  const bool gpu = device == DeviceKind::cuda;
+  const int64_t most = gpu ? ops::kGpuRowsAtOnce : kChunk, chunk = std::min(rows, most);
   const int64_t kv_bytes = kv_type_bytes(kv_type);
   const int64_t hidden = config.hidden;
   int64_t floats = rows * hidden;  // normed
@@ -78,7 +79,7 @@ size_t workspace_bytes(const ModelConfig& config, ops::KvType kv_type, int64_t r
   if (config.mla) {
     const int64_t pair = config.heads * (config.mla->nope_dim + config.mla->v_dim);
     bytes += (rows + ancestors) * pair * kv_bytes;
-    floats += kChunk * (pair + config.mla->kv_lora_rank);
+    floats += most * (pair + config.mla->kv_lora_rank);
     query = std::max(query, config.heads * kv_width(config));
   }
   floats += chunk * (query + 2 * std::max(hidden, config.heads * config.v_head_dim()) +
@@ -89,11 +90,18 @@ size_t workspace_bytes(const ModelConfig& config, ops::KvType kv_type, int64_t r
     // many experts at a time as fit 64 MiB, but for one at least (which all rows may have chosen).
     floats += rows * (hidden + config.moe.routed_experts);
     const int64_t row = hidden + config.moe.expert_hidden;
-    floats += std::max(rows * row,
-                       std::min(kExpertFloats, rows * config.moe.experts_per_token * row));
+    if (gpu) {
+      // All entries of as many rows as the limit allows, packed operands among them; the router's operand.
+      const int64_t entry = row * 4 + std::max(hidden, config.moe.expert_hidden) * 4 + 20;
+      bytes += std::min(ops::kGpuExpertBytes, rows * config.moe.experts_per_token * entry) + rows * hidden * 4;
+    } else {
+      floats += std::max(rows * row,
+                         std::min(kExpertFloats, rows * config.moe.experts_per_token * row));
+    }
   }
   // Activations as the products want them, at most 48 MiB at a time.
-  bytes += std::min(kPackedBytes, rows * 4 * std::max({hidden, config.dense_hidden, query}));
+  const int64_t packed = chunk * 4 * std::max({hidden, config.dense_hidden, query});
+  bytes += gpu ? packed : std::min(kPackedBytes, rows * 4 * std::max({hidden, config.dense_hidden, query}));
   return static_cast<size_t>(floats * static_cast<int64_t>(sizeof(float)) + bytes);
 }
 

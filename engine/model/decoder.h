@@ -40,7 +40,7 @@ struct PassInput {
 };
 
 // Upper bound of the memory that Decoder::layer uses for a pass, its rows of x excluded.
-size_t workspace_bytes(const ModelConfig& config, ops::KvType kv_type, int64_t rows,
+size_t workspace_bytes(const ModelConfig& config, DeviceKind device, ops::KvType kv_type, int64_t rows,
                        int64_t ancestors);
 
 // The routing rule of the configuration; its bias is left null.

@@ -29,4 +29,8 @@ void Backend::download(void* to, const std::byte* from, size_t bytes) const {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
+std::unique_ptr<Matrix> Backend::load(const KeptMatrix&) const {
+  throw_internal("nothing was kept", "engine/ops");
+}
+
 }  // namespace assay::engine::ops

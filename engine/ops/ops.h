@@ -51,6 +51,10 @@ class OutOfMemory : public Error {
   OutOfMemory(size_t bytes, const std::string& what);
 };
 
+// A GPU: rows of row-wise work at a time, enough to fill it, few enough that intermediate rows stay a small part
+// of its memory; what experts() holds at most.
+inline constexpr int64_t kGpuRowsAtOnce = 4096, kGpuExpertBytes = int64_t{4} << 30;
+
 // KV positions are consumed in blocks that start at absolute multiples of this many positions.
 inline constexpr int kAttentionBlock = 64;
 
@@ -76,6 +80,13 @@ class Matrix {
   virtual ~Matrix() = default;
   int64_t n = 0, k = 0;
   size_t bytes = 0;  // held memory
+};
+
+// A prepared matrix in host memory that a device copies from at the full speed of its link (Backend::keep).
+class KeptMatrix {
+ public:
+  virtual ~KeptMatrix() = default;
+  size_t bytes = 0;  // held host memory
 };
 
 // How prepare() lays several tensors into one matrix.
@@ -228,6 +239,13 @@ class Backend {
   // FP8 tensors are dequantised first: to bf16 in the bf16 and fp8 modes, to fp32 in fp32.
   virtual std::unique_ptr<Matrix> prepare_slice(const TensorView& tensor, int64_t first_row, int64_t n,
                                                 bool transpose, Role role) const = 0;
+
+  // Of weights that exceed a device's memory: copies in host memory, pinned, so that they need not be packed
+  // again. Null: the backend computes in host memory (as defined here), or no more of it can be pinned.
+  virtual std::unique_ptr<KeptMatrix> keep(const Matrix& /*matrix*/) const { return nullptr; }
+  // The matrix that was kept, in the backend's memory, with the same bits. It need not have arrived on return:
+  // ops of this backend come after it, others' must wait for finish().
+  virtual std::unique_ptr<Matrix> load(const KeptMatrix& kept) const;
 
   // --- row-wise -----------------------------------------------------------------------------
   // out[i] = table[ids[i]] widened to fp32.

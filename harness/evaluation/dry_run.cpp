@@ -15,7 +15,7 @@ namespace assay::harness {
 namespace {
 
 uint64_t held(const engine::PlanSummary& plan) {
-  return plan.requests == 0 ? 0 : plan.weight_bytes + plan.kv_bytes + plan.workspace_bytes;
+  return plan.requests == 0 ? 0 : plan.held_weight_bytes + plan.kv_bytes + plan.workspace_bytes;
 }
 
 DryRun plan_model(const std::string& directory, size_t number, size_t count, TaskShelf& shelf,
@@ -72,7 +72,7 @@ DryRun plan_model(const std::string& directory, size_t number, size_t count, Tas
   if (!work.generate.empty()) out.generate = planner->plan(work.generate);
   out.planning_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   display.stage("timing a layer");
-  out.estimated_seconds = planner->estimate_seconds(out.score, out.generate);
+  out.estimate = planner->estimate(out.score, out.generate);
   display.end_model();
   return out;
 }

@@ -26,9 +26,12 @@ struct DryRun {
   std::vector<TaskPlan> tasks;
   engine::PlanSummary score, generate;  // of all tasks together
   double planning_seconds = 0;   // from tokens to passes
-  double estimated_seconds = 0;  // of the engine
+  engine::PlanEstimate estimate;  // of the engine
   uint64_t tokens_computed() const { return score.tokens_computed + generate.tokens_computed; }
-  uint64_t memory_bytes() const;  // weights, keys and values, workspace at its largest
+  // Weights that are held, keys and values, workspace at its largest; of a GPU, its own memory.
+  uint64_t memory_bytes() const;
+  // The plan that streams and binds memory: scoring's, unless there is only generation.
+  const engine::PlanSummary& plan() const { return score.requests > 0 ? score : generate; }
 };
 
 std::vector<DryRun> plan_evaluations(const std::vector<std::string>& models,

@@ -1,5 +1,6 @@
 #include "harness/terminal/dry_run_report.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
@@ -35,11 +36,44 @@ void summary_json(json::Writer& out, const engine::PlanSummary& plan) {
       .member("scored_positions", plan.scored_positions)
       .member("passes", plan.passes)
       .member("flops", plan.flops)
+      .member("pass_tokens", plan.pass_tokens)
       .member("weight_bytes", plan.weight_bytes)
+      .member("held_weight_bytes", plan.held_weight_bytes)
       .member("kv_bytes", plan.kv_bytes)
       .member("workspace_bytes", plan.workspace_bytes)
       .member("streamed", plan.streamed)
+      .member("streamed_bytes_a_pass", plan.streamed_bytes)
+      .member("streamed_file_bytes_a_pass", plan.streamed_file_bytes)
+      .member("host_bytes", plan.host_bytes)
       .end_object();
+}
+
+std::string rate(double bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f GB/s", bytes * 1e-9);
+  return text;
+}
+
+// What every pass moves, from how many tokens on computing takes longer, and so what binds.
+void print_streaming(const engine::PlanSummary& plan, const engine::PlanEstimate& estimate) {
+  std::cout << "\nstreamed   " << gibibytes(plan.streamed_bytes) << " every pass";
+  if (estimate.link_rate > 0) {
+    std::cout << ", copied at " << rate(estimate.link_rate) << " (assumed); " << gibibytes(plan.host_bytes)
+              << " of it kept in host memory";
+  }
+  if (plan.streamed_file_bytes > 0) {
+    std::cout << "; " << gibibytes(plan.streamed_file_bytes) << " read from disk at " << rate(estimate.disk_rate)
+              << (estimate.disk_measured ? " (measured)" : " (assumed)");
+  }
+  const double rows = static_cast<double>(plan.tokens_computed - plan.tokens_generated) /
+                      static_cast<double>(std::max<uint64_t>(plan.passes, 1));
+  char text[160];
+  std::snprintf(text, sizeof text, "\nbreak-even a pass of %.0f tokens at %.0f GFLOP/s (%s); passes have %.0f: %s binds",
+                estimate.break_even_tokens, estimate.flops_rate * 1e-9,
+                estimate.flops_measured ? "measured" : "assumed", rows,
+                rows < estimate.break_even_tokens ? "moving weights" : "computing");
+  std::cout << text;
+  if (plan.decode_steps > 0) std::cout << "; every decoding step moves as much";
 }
 
 }  // namespace
@@ -59,15 +93,23 @@ void print_plan(const std::vector<DryRun>& runs) {
          std::to_string(asked), std::to_string(run.tokens_computed()), "");
     std::cout << "passes     " << run.score.passes << " to score";
     if (run.generate.requests > 0) std::cout << ", " << run.generate.passes << " for prompts to go on from";
-    const engine::PlanSummary& plan = run.score.requests > 0 ? run.score : run.generate;
+    const engine::PlanSummary& plan = run.plan();
     std::cout << "\nmemory     " << gibibytes(run.memory_bytes()) << ": weights "
-              << gibibytes(plan.weight_bytes) << (plan.streamed ? " (streamed), " : ", ") << "a pass "
+              << gibibytes(plan.held_weight_bytes)
+              << (plan.streamed ? " of " + gibibytes(plan.weight_bytes) + " (streamed), " : ", ") << "a pass "
               << gibibytes(plan.workspace_bytes + plan.kv_bytes);
     if (run.ranks > 1) {
       std::cout << "; each of " << run.ranks << " ranks (" << engine::parallel_name(run.parallel) << " parallel)";
     }
-    std::cout << "\ntime       about "
-              << duration_text(run.estimated_seconds) << " of computation on this machine\n";
+    if (plan.streamed) print_streaming(plan, run.estimate);
+    const engine::PlanEstimate& time = run.estimate;
+    std::cout << "\ntime       about " << duration_text(time.seconds)
+              << (time.flops_measured ? " on this machine" : " on a device as assumed");
+    if (plan.streamed) {
+      std::cout << ": " << duration_text(time.compute_seconds) << " of computation, "
+                << duration_text(time.moving_seconds) << " of moving weights, the shorter behind the longer";
+    }
+    std::cout << '\n';
   }
 }
 
@@ -86,7 +128,15 @@ std::string plan_json(const std::vector<DryRun>& runs) {
         .member("parallel", engine::parallel_name(run.parallel))
         .member("streamed", run.score.streamed || run.generate.streamed)
         .member("planning_seconds", run.planning_seconds)
-        .member("estimated_seconds", run.estimated_seconds)
+        .member("estimated_seconds", run.estimate.seconds)
+        .member("compute_seconds", run.estimate.compute_seconds)
+        .member("moving_seconds", run.estimate.moving_seconds)
+        .member("flops_rate", run.estimate.flops_rate)
+        .member("flops_measured", run.estimate.flops_measured)
+        .member("disk_rate", run.estimate.disk_rate)
+        .member("disk_measured", run.estimate.disk_measured)
+        .member("link_rate", run.estimate.link_rate)
+        .member("break_even_tokens", run.estimate.break_even_tokens)
         .key("score");
     summary_json(out, run.score);
     out.key("generate");

@@ -13,6 +13,7 @@
 #include <bit>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -88,6 +89,31 @@ struct DeviceMatrix final : Matrix {
   std::vector<DevicePart> parts;
 };
 
+// Pinned host memory; null where there is none left.
+class PinnedArray {
+ public:
+  PinnedArray(Queue& queue, size_t bytes) : memory_(queue.allocate_pinned(bytes)) {}
+  PinnedArray(PinnedArray&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
+  PinnedArray& operator=(PinnedArray&&) = delete;
+  ~PinnedArray() {
+    if (memory_ != nullptr) Queue::release_pinned(memory_);
+  }
+  std::byte* data() const { return memory_; }
+
+ private:
+  std::byte* memory_;
+};
+
+struct DeviceKeptMatrix final : KeptMatrix {
+  struct Part {
+    HostPart shape;  // without its bytes
+    size_t weight_bytes, scale_bytes;
+    PinnedArray memory;  // weights, then scales
+  };
+  int64_t n = 0, k = 0;
+  std::vector<Part> parts;
+};
+
 class DeviceBackend final : public Backend {
  public:
   DeviceBackend(std::unique_ptr<Queue> queue, Numerics numerics, const Workers& workers,
@@ -144,8 +170,7 @@ class DeviceBackend final : public Backend {
     }
   }
   void finish() const override { queue_->synchronise(); }
-  // Enough to fill a device, few enough that intermediate rows stay a small part of its memory.
-  int64_t rows_at_once(int64_t) const override { return 4096; }
+  int64_t rows_at_once(int64_t) const override { return kGpuRowsAtOnce; }
 
   // --- weights ------------------------------------------------------------------------------------
   std::unique_ptr<Matrix> prepare(std::span<const TensorView> tensors, Stacking stacking,
@@ -156,6 +181,9 @@ class DeviceBackend final : public Backend {
                                         bool transpose, Role role) const override {
     return to_device(pack_part_slice(workers_, numerics_, tensor, first_row, n, transpose, role));
   }
+
+  std::unique_ptr<KeptMatrix> keep(const Matrix& matrix) const override;
+  std::unique_ptr<Matrix> load(const KeptMatrix& kept) const override;
 
   // --- row-wise -----------------------------------------------------------------------------------
   // The table stays in host memory: its rows are gathered there and uploaded.
@@ -234,7 +262,7 @@ class DeviceBackend final : public Backend {
                    Bf16Args{out.data, out.stride, const_cast<uint16_t*>(x), stride, static_cast<int>(out.cols)});
   }
 
-  // --- products, attention, experts, head: backend_products.h ---------------------------------------
+  // --- products, attention, head: backend_products.h; experts: backend_experts.h --------------------
   void linear(const Matrix& weight, ConstRows x, const float* bias, Rows out) const override;
   void linear_swiglu(const Matrix& gate_up, ConstRows x, Rows out) const override;
   void linear_heads(std::span<const std::unique_ptr<Matrix>> per_head, ConstRows x,
@@ -265,6 +293,11 @@ class DeviceBackend final : public Backend {
     return list.empty() ? nullptr : queue_->stage(list.data(), list.size());
   }
 
+  void add_map(DevicePart& part) const {
+    if (!tuned(part.shape)) return;
+    part.map = queue_->make_map(part.weights.data(), part.shape.rows, part.shape.padded_k,
+                                part.shape.quantised);
+  }
   std::unique_ptr<Matrix> to_device(std::vector<HostPart> parts) const {
     auto matrix = std::make_unique<DeviceMatrix>();
     for (HostPart& host : parts) {
@@ -283,10 +316,7 @@ class DeviceBackend final : public Backend {
       matrix->k = host.k;
       matrix->n += host.gate_up ? 2 * host.outputs : host.outputs;
       part.shape = std::move(host);
-      if (tuned(part.shape)) {
-        part.map = queue_->make_map(part.weights.data(), part.shape.rows, part.shape.padded_k,
-                                    part.shape.quantised);
-      }
+      add_map(part);
       matrix->parts.push_back(std::move(part));
     }
     return matrix;
@@ -309,6 +339,14 @@ class DeviceBackend final : public Backend {
   };
   Packed pack(const HostPart& shape, Operand kind, ConstRows x, const int32_t* rows, int64_t count,
               int64_t heads = 1, int64_t head_stride = 0) const;
+  // The routed experts of a layer; unprepared ones have null weights.
+  struct ExpertGroup {
+    const DevicePart *up = nullptr, *down = nullptr;  // any expert's: all have the same shape
+    std::vector<Weight> up_weights, down_weights;
+    std::vector<TensorMap> up_maps, down_maps;
+  };
+  void expert_rows(const ExpertGroup& group, int top_k, const int32_t* chosen, const float* weight,
+                   ConstRows x, Rows out) const;
   // One launch; `tiles` null: all rows, `weights` one per batch entry or null.
   struct Launch {
     const DevicePart* part;
@@ -354,4 +392,6 @@ class DeviceBackend final : public Backend {
 
 }  // namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE
 
+#include "engine/ops/cuda/backend_experts.h"
+#include "engine/ops/cuda/backend_kept.h"
 #include "engine/ops/cuda/backend_products.h"

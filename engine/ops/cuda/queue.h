@@ -107,6 +107,8 @@ class Queue {
   int multiprocessors() const { return multiprocessors_; }
   // Bytes of shared memory that a block may have.
   int shared_limit() const { return shared_limit_; }
+  // What experts() may hold between its products.
+  static constexpr int64_t expert_bytes() { return kGpuExpertBytes; }
 
   // Null where there is none left.
   std::byte* allocate(size_t bytes) {
@@ -142,6 +144,24 @@ class Queue {
     }
     // What was prepared on a stream of its own is used on another.
     if (own_ != nullptr) synchronise();
+  }
+  // Host memory that copy_pinned() may read while the host goes on; null where no more can be pinned.
+  std::byte* allocate_pinned(size_t bytes) {
+    use();
+    void* memory = nullptr;
+    const cudaError_t status = cudaHostAlloc(&memory, bytes, cudaHostAllocDefault);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // not to be seen by the next check
+      return nullptr;
+    }
+    check(status, "pinning host memory");
+    return static_cast<std::byte*>(memory);
+  }
+  static void release_pinned(std::byte* memory) { cudaFreeHost(memory); }
+  // Queued only: on a preparing queue others wait for it by synchronise().
+  void copy_pinned(std::byte* to, const std::byte* from, size_t bytes) {
+    use();
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "uploading");
   }
   void download(void* to, const std::byte* from, size_t bytes) {
     use();

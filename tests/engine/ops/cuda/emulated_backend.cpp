@@ -19,4 +19,8 @@ int64_t fail_emulated_allocation(int64_t after) {
   return cuda_emulated::Queue::fail_after.exchange(after);
 }
 
+int64_t limit_emulated_pinning(int64_t arrays) {
+  return cuda_emulated::Queue::pinned_left.exchange(arrays);
+}
+
 }  // namespace assay::engine::ops

@@ -18,4 +18,7 @@ std::unique_ptr<Backend> make_emulated_cuda_backend(Numerics numerics, const Wor
 // was left of the last call's count: -1 where the allocation has failed.
 int64_t fail_emulated_allocation(int64_t after);
 
+// The emulated host has memory to pin for so many arrays more; -1: for any number. Returns what was left.
+int64_t limit_emulated_pinning(int64_t arrays);
+
 }  // namespace assay::engine::ops

@@ -33,6 +33,7 @@ class Queue {
   bool tuned() const { return tuned_; }
   int multiprocessors() const { return 3; }  // fewer than tiles, and no divisor of their number
   int shared_limit() const { return (tuned_ ? 227 : 163) << 10; }  // of 9.0, of 8.0
+  static constexpr int64_t expert_bytes() { return 48 << 10; }  // a few rows at a time
   TensorMap make_map(const void* data, int64_t rows, int64_t padded_k, bool fp8) const {
     const int bytes = fp8 ? 1 : 2;
     return {static_cast<const unsigned char*>(data), rows, padded_k * bytes, bytes};
@@ -52,6 +53,15 @@ class Queue {
   void trim() {}
   void release(std::byte* memory);
   void upload(std::byte* to, const void* from, size_t bytes);
+  // Pinned arrays until there are no more; -1: there always are.
+  static inline std::atomic<int64_t> pinned_left = -1;
+  static std::byte* allocate_pinned(size_t bytes) {
+    if (pinned_left == 0) return nullptr;
+    if (pinned_left > 0) --pinned_left;
+    return new std::byte[bytes];
+  }
+  static void release_pinned(std::byte* memory) { delete[] memory; }
+  void copy_pinned(std::byte* to, const std::byte* from, size_t bytes) { upload(to, from, bytes); }
   void download(void* to, const std::byte* from, size_t bytes);
   void start_download(int which, const std::byte* from, size_t bytes);
   void finish_download(int which, void* to, size_t bytes);

@@ -2,11 +2,13 @@
 // device memory: fidelity to the naive path, and bits that do not depend on how requests are cut.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 
 #include "base/file.h"
 #include "base/random.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/distributed/forwarding_backend.h"
 #include "engine/execute/generate.h"
 #include "engine/execute/runner.h"
 #include "engine/execute/score.h"
@@ -177,6 +179,86 @@ TEST_P(CudaModel, MemoryThatRunsOutCutsPasses) {
       EXPECT_EQ(cut.results[i].token_logprobs, whole.results[i].token_logprobs);
       EXPECT_EQ(cut.results[i].token_greedy, whole.results[i].token_greedy);
     }
+  }
+}
+
+// A preparer that counts what it packs and what it copies from host memory.
+class Counting final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  std::unique_ptr<ops::Matrix> prepare(std::span<const TensorView> tensors, ops::Stacking stacking,
+                                       ops::Role role) const override {
+    ++packed;
+    return inner_.prepare(tensors, stacking, role);
+  }
+  std::unique_ptr<ops::Matrix> load(const ops::KeptMatrix& kept) const override {
+    ++loaded;
+    return inner_.load(kept);
+  }
+  mutable std::atomic<int> packed = 0, loaded = 0;
+};
+
+// Streamed weights are packed once and then copied from host memory as far as that goes: equal bits.
+TEST_P(CudaModel, StreamedFromHostMemory) {
+  SCOPED_TRACE(description_);
+  const Numerics mode = numerics_of_weights(checkpoint_->tensors());
+  const auto requests = std::span(requests_).first(3);
+  std::vector<GenerateRequest> prompts(1);
+  prompts[0].prompt = texts_[1];
+  prompts[0].max_tokens = 3;
+  Device resident(*checkpoint_, mode);
+  const Scores scores = resident.score(requests, {4096, 4096, 1 << 20});
+  const Texts texts = resident.generate(prompts, {64, 64, 4}, false);
+
+  const Workers workers(1), preparing(1);
+  const bool ue8m0 = checkpoint_->config().ue8m0_scales;
+  const ModelConfig& config = checkpoint_->config();
+  int64_t moe_layers = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) moe_layers += config.is_moe_layer(layer);
+  enum class Kept { all, part, none };  // of what is streamed, once it has been there
+  struct Case {
+    Residency residency;
+    int64_t pins;  // arrays that the host can pin; -1: any number
+    Kept kept;
+  };
+  for (const Case& c : {Case{{false, 0, size_t{1} << 30}, -1, Kept::all},
+                        Case{{true, 0, size_t{1} << 30}, -1, Kept::all},
+                        Case{{false, 60'000, 90'000}, -1, Kept::part},
+                        Case{{true, 0, size_t{1} << 30}, 3, Kept::none}}) {
+    SCOPED_TRACE(std::to_string(c.residency.host_bytes) + " " + std::to_string(c.pins));
+    const int64_t layers = c.residency.all_but_experts ? moe_layers : config.layers;
+    if (layers == 0) continue;
+    const auto backend = ops::make_emulated_cuda_backend(mode, workers, ue8m0, false);
+    const auto inner = ops::make_emulated_cuda_backend(mode, preparing, ue8m0, false);
+    const Counting preparer(*inner);
+    Runner runner(*checkpoint_, *backend, &preparer, c.residency);
+    EngineStatistics statistics;
+    ops::limit_emulated_pinning(c.pins);
+    for (int pass = 0; pass < 2; ++pass) {
+      Scores sink(requests.size());
+      run_score(runner, requests, {4096, 4096, 1 << 20}, true, sink, statistics);
+      for (size_t i = 0; i < requests.size(); ++i) {
+        EXPECT_EQ(sink.results[i].token_logprobs, scores.results[i].token_logprobs);
+      }
+    }
+    // The first layer may be prepared by the computing backend, before there is anything to hide behind.
+    const int packed = preparer.packed, loaded = preparer.loaded;
+    Scores again(requests.size());
+    run_score(runner, requests, {4096, 4096, 1 << 20}, true, again, statistics);
+    if (layers > 1) {  // a single one would not move
+      if (c.kept == Kept::all) {
+        EXPECT_EQ(preparer.packed, packed);
+        EXPECT_GT(preparer.loaded, loaded);
+      } else if (c.kept == Kept::none) {
+        EXPECT_GT(preparer.packed, packed);
+        EXPECT_EQ(preparer.loaded, 0);
+      }
+    }
+    Texts written(1);
+    run_generate(runner, nullptr, prompts, {64, 64, 4}, true, false, written, statistics);
+    EXPECT_EQ(written.results[0].tokens, texts.results[0].tokens);
+    EXPECT_EQ(written.results[0].token_logprobs, texts.results[0].token_logprobs);
+    ops::limit_emulated_pinning(-1);
   }
 }
 
