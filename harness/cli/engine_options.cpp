@@ -66,7 +66,8 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {
       ->check(CLI::Range(0, 4096));
   verb.add_option("--memory", flags.memory,
                   "Budget for weights, KV and workspace, e.g. 8G; default:\n"
-                  "what the machine has")
+                  "what the machine has. With --device cuda: what may hold the\n"
+                  "weights that a GPU has no room for")
       ->type_name("SIZE");
   verb.add_option("--pass-tokens", flags.pass_tokens,
                   "Most tokens computed together; 0: chosen from the budget")

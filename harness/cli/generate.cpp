@@ -156,7 +156,9 @@ void add_generate(CLI::App& app, Session&) {
       *verb,
       {R"(echo '{"prompt":"Q: 2+2?\nA:","stop":["\n"]}' | assay generate --model DIR)",
        R"(echo '{"prompt":"Once","temperature":0.8}' | assay generate --model DIR)",
-       R"(echo '{"prompt":"def f(a):","suffix":"return b"}' | assay generate --model DIR)"});
+       R"(echo '{"prompt":"def f(a):","suffix":"return b"}' | assay generate --model DIR)",
+       "assay generate --model DIR --device cuda:0,1 < prompts.jsonl",
+       "mpirun -n 2 --bind-to numa assay generate --model DIR < prompts.jsonl"});
   verb->callback([options] { generate(*options); });
 }
 
