@@ -126,6 +126,7 @@ VariantSet read_set(std::string_view name, json::Value value) {
       if (headline.string() != "larger") headline.fail("expected larger");
       set.larger = true;
     }
+    if (json::Value always = keys.optional("always"); always.exists()) set.always = always.boolean();
     keys.finish();
   }
   if (set.variants.empty()) value.fail("no variants are named");
@@ -310,12 +311,16 @@ const TaskInfo& Catalog::info(std::string_view task) const {
   return it->second.info;
 }
 
-std::vector<TaskChoice> Catalog::expand(std::string_view list,
-                                        std::string_view default_variant) const {
+std::vector<TaskChoice> Catalog::expand(std::string_view list, std::string_view default_variant,
+                                        bool for_run) const {
   std::vector<TaskChoice> choices;
   const auto add = [&](const auto& self, TaskChoice choice) -> void {
     const TaskInfo& task = info(choice.task);
     if (choice.variant.empty()) choice.variant = std::string(default_variant);
+    if (choice.variant.empty() && for_run) {
+      const auto set = std::ranges::find_if(task.sets, &VariantSet::always);
+      if (set != task.sets.end()) choice.variant = set->name;
+    }
     if (choice.variant.empty()) choice.variant = task.variants.front().name;
     std::vector<std::string_view> names;
     for (const VariantInfo& variant : task.variants) names.push_back(variant.name);

@@ -31,6 +31,7 @@ struct VariantSet {
   std::string name;
   std::vector<std::string> variants;
   bool larger = false;  // the number people quote is the largest of theirs
+  bool always = false;  // a run of the task without a variant computes all of them
 };
 
 struct TaskInfo {
@@ -82,9 +83,10 @@ class Catalog {
 
   // "mmlu,core-en,gsm8k@lmeval,ceval:law" -> choices in that order, duplicates removed.
   // TASK[:GROUP][@VARIANT]; a suite's name stands for its tasks (and those of the suites it names), a
-  // name under "together" for the variants it lists. `default_variant` fills the rest.
-  std::vector<TaskChoice> expand(std::string_view list,
-                                 std::string_view default_variant = {}) const;
+  // name under "together" for the variants it lists. `default_variant` fills the rest. Where no variant is
+  // named at all, a task stands for its default, and `for_run` for the set that it always computes.
+  std::vector<TaskChoice> expand(std::string_view list, std::string_view default_variant = {},
+                                 bool for_run = false) const;
   // A suite's limit for `list` if it is one suite's name, else 0.
   int64_t suite_limit(std::string_view list) const;
 

@@ -44,7 +44,7 @@ TaskShelf::TaskShelf(const EvaluationOptions& options) : options_(options) {
     std::vector<std::string> variants = options.variants;
     if (variants.empty()) variants.emplace_back();
     for (const std::string& variant : variants) {
-      for (const tasks::TaskChoice& choice : catalog_.expand(list, variant)) {
+      for (const tasks::TaskChoice& choice : catalog_.expand(list, variant, true)) {
         if (std::find(choices_.begin(), choices_.end(), choice) == choices_.end()) {
           choices_.push_back(choice);
         }

@@ -349,6 +349,15 @@ TEST(Variants, OneNameForSeveral) {
   }
   EXPECT_FALSE(catalog.info("agieval").sets.at(0).larger);
   EXPECT_EQ(catalog.expand("mmlu_redux@subsets").size(), 3u);
+  // The specification wants its three numbers always.
+  EXPECT_EQ(catalog.expand("mmlu_redux").size(), 1u);
+  const auto always = catalog.expand("mmlu_redux,mmlu", {}, true);
+  ASSERT_EQ(always.size(), 4u);
+  EXPECT_EQ(always.front().variant, "ds");
+  EXPECT_EQ(always[1].variant, "corrected");
+  EXPECT_EQ(always[2].variant, "all");
+  EXPECT_EQ(catalog.expand("mmlu_redux@ds", {}, true).size(), 1u);
+  EXPECT_EQ(catalog.expand("mmlu_redux", "ds", true).size(), 1u);
   EXPECT_THROW(catalog.file("mmlu", "olmes"), Error);
   try {
     catalog.expand("mmlu@lmevl");
