@@ -347,7 +347,10 @@ std::string evaluation_name(const EvaluationSummary& evaluation) {
                                                           : evaluation.description.title;
   name += " " + std::to_string(evaluation.identity.shots) + "-shot";
   if (evaluation.identity.variant != "ds") name += " @" + evaluation.identity.variant;
-  if (evaluation.identity.limit > 0) name += ", " + std::to_string(evaluation.identity.limit) + " docs";
+  if (const int64_t limit = evaluation.identity.limit; limit > 0) {
+    const int64_t planned = evaluation.description.documents;  // fewer where the data have fewer
+    name += ", " + std::to_string(planned > 0 ? std::min(limit, planned) : limit) + " docs";
+  }
   return name;
 }
 
