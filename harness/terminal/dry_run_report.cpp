@@ -12,11 +12,16 @@ namespace assay::harness {
 
 namespace {
 
-std::string gibibytes(uint64_t bytes) {
+std::string bytes_text(uint64_t bytes) {
+  const bool small = bytes < (uint64_t{1} << 30) / 10;
   char text[32];
-  std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1 << 30));
+  std::snprintf(text, sizeof text, "%.2f %s", static_cast<double>(bytes) / (small ? 1 << 20 : 1 << 30),
+                small ? "MiB" : "GiB");
   return text;
 }
+
+// Further lines of an entry.
+constexpr char kNextLine[] = "\n           ";
 
 void line(const std::string& task, const std::string& documents, const std::string& requests,
           const std::string& asked, const std::string& computed, const std::string& generated) {
@@ -56,21 +61,21 @@ std::string rate(double bytes) {
 
 // What every pass moves, from how many tokens on computing takes longer, and so what binds.
 void print_streaming(const engine::PlanSummary& plan, const engine::PlanEstimate& estimate) {
-  std::cout << "\nstreamed   " << gibibytes(plan.streamed_bytes) << " every pass";
+  std::cout << "\nstreamed   " << bytes_text(plan.streamed_bytes) << " every pass";
   if (estimate.link_rate > 0) {
-    std::cout << ", copied at " << rate(estimate.link_rate) << " (assumed); " << gibibytes(plan.host_bytes)
+    std::cout << ", copied at " << rate(estimate.link_rate) << " (assumed)" << kNextLine << bytes_text(plan.host_bytes)
               << " of it kept in host memory";
   }
   if (plan.streamed_file_bytes > 0) {
-    std::cout << "; " << gibibytes(plan.streamed_file_bytes) << " read from disk at " << rate(estimate.disk_rate)
+    std::cout << kNextLine << bytes_text(plan.streamed_file_bytes) << " of it read from disk at " << rate(estimate.disk_rate)
               << (estimate.disk_measured ? " (measured)" : " (assumed)");
   }
   const double rows = static_cast<double>(plan.tokens_computed - plan.tokens_generated) /
                       static_cast<double>(std::max<uint64_t>(plan.passes, 1));
   char text[160];
-  std::snprintf(text, sizeof text, "\nbreak-even a pass of %.0f tokens at %.0f GFLOP/s (%s); passes have %.0f: %s binds",
+  std::snprintf(text, sizeof text, "\nbreak-even a pass of %.0f tokens at %.0f GFLOP/s (%s);%spasses have %.0f: %s binds",
                 estimate.break_even_tokens, estimate.flops_rate * 1e-9,
-                estimate.flops_measured ? "measured" : "assumed", rows,
+                estimate.flops_measured ? "measured" : "assumed", kNextLine, rows,
                 rows < estimate.break_even_tokens ? "moving weights" : "computing");
   std::cout << text;
   if (plan.decode_steps > 0) std::cout << "; every decoding step moves as much";
@@ -94,20 +99,20 @@ void print_plan(const std::vector<DryRun>& runs) {
     std::cout << "passes     " << run.score.passes << " to score";
     if (run.generate.requests > 0) std::cout << ", " << run.generate.passes << " for prompts to go on from";
     const engine::PlanSummary& plan = run.plan();
-    std::cout << "\nmemory     " << gibibytes(run.memory_bytes()) << ": weights "
-              << gibibytes(plan.held_weight_bytes)
-              << (plan.streamed ? " of " + gibibytes(plan.weight_bytes) + " (streamed), " : ", ") << "a pass "
-              << gibibytes(plan.workspace_bytes + plan.kv_bytes);
+    std::cout << "\nmemory     " << bytes_text(run.memory_bytes()) << ": weights "
+              << bytes_text(plan.held_weight_bytes)
+              << (plan.streamed ? " of " + bytes_text(plan.weight_bytes) + " (streamed), " : ", ") << "a pass "
+              << bytes_text(plan.workspace_bytes + plan.kv_bytes);
     if (run.ranks > 1) {
-      std::cout << "; each of " << run.ranks << " ranks (" << engine::parallel_name(run.parallel) << " parallel)";
+      std::cout << kNextLine << "each of " << run.ranks << " ranks (" << engine::parallel_name(run.parallel) << " parallel)";
     }
     if (plan.streamed) print_streaming(plan, run.estimate);
     const engine::PlanEstimate& time = run.estimate;
     std::cout << "\ntime       about " << duration_text(time.seconds)
               << (time.flops_measured ? " on this machine" : " on a device as assumed");
     if (plan.streamed) {
-      std::cout << ": " << duration_text(time.compute_seconds) << " of computation, "
-                << duration_text(time.moving_seconds) << " of moving weights, the shorter behind the longer";
+      std::cout << ": computing " << duration_text(time.compute_seconds) << ", moving weights "
+                << duration_text(time.moving_seconds) << ',' << kNextLine << "the shorter behind the longer";
     }
     std::cout << '\n';
   }
