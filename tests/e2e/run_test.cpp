@@ -1,5 +1,6 @@
 // The promises of a run: same bits whatever the batch, order, threads, pass size; nothing lost when
 // killed; a finished run repeated computes nothing.
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "base/file.h"
@@ -85,6 +86,32 @@ TEST(Run, RepeatedComputesNothing) {
   EXPECT_EQ(run.at("tokens_generated").integer(), 0);
   EXPECT_TRUE(run.at("tasks")[0].at("resumed").boolean());
   EXPECT_EQ(digest_of(store), expected);
+}
+
+// Needs no weights; a plan that streams says what every pass moves and from which size on computing binds.
+TEST(Run, DryRunSaysWhatAPassMovesAndWhatBinds) {
+  const auto plan = [](const std::string& memory) {
+    const Outcome outcome = assay({"run", sample_checkpoint(), "--tasks", "mmlu,gsm8k", "--data", "sample",
+                                   "--limit", "4", "--dry-run", "--json", "--quiet", "--memory", memory});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return json::Document::parse(outcome.out, "run --dry-run --json");
+  };
+  const json::Document resident = plan("1G"), streamed = plan("9M");
+  const json::Value all = resident.root().at("plans")[0], some = streamed.root().at("plans")[0];
+  EXPECT_FALSE(all.at("streamed").boolean());
+  EXPECT_EQ(all.at("break_even_tokens").number(), 0);
+  EXPECT_TRUE(some.at("streamed").boolean());
+  EXPECT_GT(some.at("break_even_tokens").number(), 0);
+  EXPECT_GT(some.at("score").at("streamed_bytes_a_pass").integer(), 0);
+  EXPECT_LT(some.at("score").at("held_weight_bytes").integer(), some.at("score").at("weight_bytes").integer());
+  EXPECT_EQ(some.at("score").at("tokens_asked").integer(), all.at("score").at("tokens_asked").integer());
+  EXPECT_GE(some.at("estimated_seconds").number(),
+            std::max(some.at("compute_seconds").number(), some.at("moving_seconds").number()) * 0.999);
+
+  const Outcome text = assay({"run", sample_checkpoint(), "--tasks", "mmlu,gsm8k", "--data", "sample",
+                              "--limit", "4", "--dry-run", "--quiet", "--memory", "9M"});
+  EXPECT_NE(text.out.find("break-even a pass of"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("binds"), std::string::npos) << text.out;
 }
 
 TEST(Run, CheckpointsMayStandBeforeTheOptions) {
