@@ -2,14 +2,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
-#include <iterator>
 #include <memory>
-#include <sstream>
 
 #include "base/json.h"
 #include "base/utf8.h"
 #include "harness/cli/stored_runs.h"
 #include "harness/cli/verbs.h"
+#include "harness/terminal/words.h"
 #include "results/scores.h"
 #include "tasks/catalog.h"
 
@@ -29,37 +28,20 @@ tasks::Catalog open_catalog(const Options& options) {
   return catalog;
 }
 
-// In as many lines of 79 columns as they need, each from `column` on; the first may have begun.
-void print_words(const std::vector<std::string>& words, size_t column, bool begun = false) {
-  constexpr size_t kWidth = 79;
-  if (!begun) std::cout << std::string(column, ' ');
-  size_t at = column;
-  for (const std::string& word : words) {
-    const size_t width = utf8::display_width(word);
-    if (at > column && at + 1 + width > kWidth) {
-      std::cout << '\n' << std::string(column, ' ');
-      at = column;
-    }
-    std::cout << (at > column ? " " : "") << word;
-    at += width + (at > column ? 1 : 0);
-  }
-  std::cout << '\n';
-}
-
-std::vector<std::string> words_of(const std::string& text) {
-  std::istringstream in(text);
-  return {std::istream_iterator<std::string>(in), {}};
+// In as many lines of 79 columns as they need, each from `column` on; the first has begun there.
+void print_words(const std::string& words, size_t column) {
+  std::cout << fill_lines(words, 79 - column, "\n" + std::string(column, ' ')) << '\n';
 }
 
 void print_card(const tasks::VariantInfo& variant) {
   const auto part = [](const char* name, const std::vector<std::string>& lines) {
     for (const auto& text : lines) {
       std::cout << "      " << utf8::padded(name, 11);
-      print_words(words_of(text), 17, true);
+      print_words(text, 17);
     }
   };
   std::cout << "    " << utf8::padded(variant.name, 12) << ' ';
-  print_words(words_of(variant.summary), 17, true);
+  print_words(variant.summary, 17);
   part("published", variant.card.published);
   part("inferred", variant.card.inferred);
   part("default", variant.card.defaults);
@@ -97,16 +79,16 @@ void list_tasks(const Options& options) {
       section = task.section;
       std::cout << section << '\n';
     }
-    std::vector<std::string> names;
-    for (const auto& variant : task.variants) names.push_back(variant.name);
+    std::string names;
+    for (const auto& variant : task.variants) names += variant.name + " ";
     for (const auto& set : task.sets) {
       std::string members;
       for (const auto& member : set.variants) members += (members.empty() ? "=" : "+") + member;
-      names.push_back(set.name + members);
+      names += set.name + members + " ";
     }
     // Variants in a column of their own.
     std::cout << "  " << utf8::padded(task.name, 16) << utf8::padded(task.title, 24);
-    print_words(names, 42, true);
+    print_words(names, 42);
     if (options.verbose) {
       for (const auto& variant : task.variants) print_card(variant);
     }
@@ -124,7 +106,10 @@ void list_suites(const Options& options) {
     if (suite.limit > 0) std::cout << " (at most " << suite.limit << " documents a task, the same every time)";
     std::cout << '\n';
     if (options.verbose) {
-      print_words(suite.members, 4);
+      std::string members;
+      for (const std::string& member : suite.members) members += member + " ";
+      std::cout << "    ";
+      print_words(members, 4);
       std::cout << '\n';
     }
   }

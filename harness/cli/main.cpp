@@ -10,13 +10,13 @@
 #include <iostream>
 #include <memory>
 #include <new>
-#include <sstream>
 #include <vector>
 
 #include "base/error.h"
 #include "base/utf8.h"
 #include "engine/processes.h"
 #include "harness/cli/verbs.h"
+#include "harness/terminal/words.h"
 
 namespace assay::harness {
 
@@ -27,31 +27,18 @@ namespace {
 class HelpFormatter final : public CLI::Formatter {
  public:
   std::string make_option_desc(const CLI::Option* option) const override {
-    return in_lines(CLI::Formatter::make_option_desc(option), "\n");
+    return fill_lines(CLI::Formatter::make_option_desc(option), room(), "\n");
   }
   std::string make_subcommand(const CLI::App* verb) const override {
     std::string name = "  " + verb->get_display_name(true);
     name.resize(std::max(name.size() + 2, get_column_width()), ' ');
     const std::string text = verb->get_description();
-    return name + in_lines(text.substr(0, text.find('\n')), "\n" + std::string(get_column_width(), ' ')) + "\n";
+    return name + fill_lines(text.substr(0, text.find('\n')), room(), "\n" + std::string(get_column_width(), ' ')) +
+           "\n";
   }
 
  private:
-  // As many words a line as the right column has room for.
-  std::string in_lines(const std::string& paragraph, const std::string& line_break) const {
-    const size_t room = 80 - get_column_width();
-    std::istringstream words(paragraph);
-    std::string text, word;
-    for (size_t column = 0; words >> word; column += word.size()) {
-      if (column > 0) {
-        const bool fits = column + 1 + word.size() <= room;
-        text += fits ? " " : line_break;
-        column = fits ? column + 1 : 0;
-      }
-      text += word;
-    }
-    return text;
-  }
+  size_t room() const { return 80 - get_column_width(); }  // of the right column
 };
 
 void print_error(std::string_view message) {
