@@ -85,7 +85,7 @@ VariantInfo variant_info(json::Value root, const std::string& name) {
   return info;
 }
 
-// TASK[:GROUP][@VARIANT] or SUITE[@VARIANT].
+// Takes the prefix off.
 Named take_prefix(std::string_view& word) {
   for (const auto& [prefix, named] : {std::pair(std::string_view("task:"), Named::task),
                                       std::pair(std::string_view("suite:"), Named::suite)}) {
@@ -96,6 +96,7 @@ Named take_prefix(std::string_view& word) {
   return Named::either;
 }
 
+// TASK[:GROUP][@VARIANT] or SUITE[@VARIANT].
 TaskChoice parse_choice(std::string_view word) {
   TaskChoice choice;
   const size_t at = word.find('@');
