@@ -32,11 +32,7 @@ DryRun plan_model(const std::string& directory, size_t number, size_t count, Tas
   out.ranks = planner->capabilities().ranks;
   out.parallel = planner->capabilities().parallel;
   const Workers workers(options.engine.threads);
-  const WorkloadPolicy policy{.boundary = options.boundary,
-                              .context_length = context,
-                              .gold_answers = options.gold_answers,
-                              .token_healing = options.token_healing,
-                              .seed = options.seed};
+  const WorkloadPolicy policy = workload_policy(options, context);
   Workload work;
   std::vector<TaskRun> runs;
   for (const tasks::Task* task : shelf.open(context)) runs.emplace_back(*task);

@@ -174,8 +174,8 @@ class ModelEvaluation {
     summary.training_tokens = training.tokens;
     begin(info, training, able, summary, runs);
     {
-      Preparation preparation(runs, stored(runs), engine->tokenizer(), policy(able),
-                              options_.engine.threads);
+      Preparation preparation(runs, stored(runs), engine->tokenizer(),
+                              workload_policy(options_, able.context_length), options_.engine.threads);
       execute(*engine, runs, preparation);
     }
     finish(*engine, summary, runs);
@@ -244,16 +244,6 @@ class ModelEvaluation {
       }
     }
     return states;
-  }
-
-  WorkloadPolicy policy(const engine::Capabilities& able) const {
-    WorkloadPolicy policy;
-    policy.boundary = options_.boundary;
-    policy.context_length = able.context_length;
-    policy.gold_answers = options_.gold_answers;
-    policy.token_healing = options_.token_healing;
-    policy.seed = options_.seed;
-    return policy;
   }
 
   // Scores batches as they become ready, then generates for all tasks in one plan.

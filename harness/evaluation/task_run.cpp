@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/workers.h"
+#include "harness/evaluation/evaluation.h"
 #include "harness/evaluation/tokens.h"
 
 namespace assay::harness {
@@ -282,6 +283,14 @@ bool is_stored(const results::ItemState* state, const ScoreReference& reference)
 }
 
 }  // namespace
+
+WorkloadPolicy workload_policy(const EvaluationOptions& options, int64_t context_length) {
+  return {.boundary = options.boundary,
+          .context_length = context_length,
+          .gold_answers = options.gold_answers,
+          .token_healing = options.token_healing,
+          .seed = options.seed};
+}
 
 void add_requests(TaskRun& run, int number, const engine::Tokenizer& tokenizer,
                   const WorkloadPolicy& policy, const Workers& workers,

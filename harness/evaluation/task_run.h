@@ -84,6 +84,10 @@ struct WorkloadPolicy {
   uint64_t seed = 0;
 };
 
+struct EvaluationOptions;
+// What the options say, for a model of so many tokens of context.
+WorkloadPolicy workload_policy(const EvaluationOptions& options, int64_t context_length);
+
 // Renders every document of `run` (index `number` among the runs), tokenises it on `workers`, hands the
 // items that `states` lacks to `keep` (may be null) a slice at a time, marks requests whose results
 // `states` already has as finished, and appends the requests to `work`. Throws bad_input naming the
