@@ -48,21 +48,27 @@ Preparation::Preparation(std::vector<TaskRun>& runs, std::vector<std::vector<res
                          const engine::Tokenizer& tokenizer, const WorkloadPolicy& policy, int threads)
     : runs_(runs), states_(std::move(states)), tokenizer_(tokenizer), policy_(policy),
       threads_(threads), work_(runs.size()) {
-  std::vector<bool> alone(runs.size(), true);
+  std::vector<std::vector<size_t>> kin(runs.size());  // other tasks that share a file
   for (size_t k = 0; k < runs.size(); ++k) {
     if (runs[k].finished_before) continue;
-    order_.push_back(k);
-    for (size_t other = 0; other < runs.size(); ++other) {
-      if (other != k && !runs[other].finished_before && share_a_file(runs[k].task, runs[other].task)) {
-        alone[k] = false;
-      }
+    for (const size_t other : order_) {
+      if (!share_a_file(runs[k].task, runs[other].task)) continue;
+      kin[k].push_back(other);
+      kin[other].push_back(k);
     }
+    order_.push_back(k);
   }
   // Soon something to begin with: small tasks that need not wait for another.
   std::ranges::stable_sort(order_, [&](size_t one, size_t other) {
-    if (alone[one] != alone[other]) return static_cast<bool>(alone[one]);
+    if (kin[one].empty() != kin[other].empty()) return kin[one].empty();
     return runs_[one].task.size() < runs_[other].task.size();
   });
+  complete_at_.resize(runs.size());
+  for (size_t place = 0; place < order_.size(); ++place) {
+    size_t& own = complete_at_[order_[place]];
+    own = std::max(own, place + 1);
+    for (const size_t other : kin[order_[place]]) complete_at_[other] = std::max(complete_at_[other], place + 1);
+  }
   thread_ = std::thread([this] { render(); });
 }
 
@@ -113,10 +119,7 @@ std::vector<size_t> Preparation::first_ones(bool all) const {
   if (all) return first;
   uint64_t tokens = 0;
   for (const size_t task : ready_) {
-    const bool waits = std::any_of(
-        order_.begin() + static_cast<ptrdiff_t>(rendered_), order_.end(),
-        [&](size_t later) { return share_a_file(runs_[task].task, runs_[later].task); });
-    if (waits) continue;
+    if (complete_at_[task] > rendered_) continue;
     first.push_back(task);
     for (const engine::ScoreRequest& request : work_[task]->score) {
       if (!request.finished) tokens += request.context.size() + request.continuation.size();

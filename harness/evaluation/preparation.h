@@ -79,6 +79,7 @@ class Preparation {
   const WorkloadPolicy policy_;
   const int threads_;
   std::vector<size_t> order_;  // of rendering
+  std::vector<size_t> complete_at_;  // by task: how many are rendered once those that share its files are
   size_t taken_ = 0;
 
   std::mutex mutex_;
