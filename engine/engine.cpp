@@ -55,13 +55,15 @@ class NativeEngine final : public Engine {
 
   void score(std::span<const ScoreRequest> requests, ScoreSink& sink) override {
     const Stopwatch watch(statistics_.seconds);
-    run_score(runner_, requests, alike(memory_).limits(), options_.expert_load, sink, statistics_);
+    const MemoryPlan memory = alike(memory_);
+    run_score(runner_, requests, memory.limits(), options_.expert_load, sink, statistics_, &memory);
   }
 
   void generate(std::span<const GenerateRequest> requests, GenerateSink& sink) override {
     const Stopwatch watch(statistics_.seconds);
     const MemoryPlan memory = alike(plan(true));
-    const GenerateLimits limits{memory.pass_tokens, memory.kept_tokens, memory.sequences};
+    const GenerateLimits limits{memory.prompt_pass_tokens(longest_prompt(requests)), memory.kept_tokens,
+                                memory.sequences};
     if (options_.speculate_mtp && !capabilities_.has_mtp) {
       throw_usage("the checkpoint has no MTP layer to draft with", "leave --speculate mtp out");
     }
@@ -126,6 +128,8 @@ class NativeEngine final : public Engine {
   MemoryPlan alike(MemoryPlan plan) {
     plan.pass_tokens = ranks_->smallest(plan.pass_tokens);
     plan.kept_tokens = ranks_->smallest(plan.kept_tokens);
+    plan.free_ancestors = ranks_->smallest(plan.free_ancestors);
+    plan.row_ancestors = ranks_->smallest(plan.row_ancestors);
     return plan;
   }
 

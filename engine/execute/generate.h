@@ -38,6 +38,9 @@ void check_requests(std::span<const GenerateRequest> requests, const ModelConfig
 // Tokens that a request may generate: its limit, cut to the context.
 int64_t generation_limit(const GenerateRequest& request, const ModelConfig& config);
 
+// Tokens of the longest prompt; 0 for no requests.
+int64_t longest_prompt(std::span<const GenerateRequest> requests);
+
 // Rows that count in the expert-load statistics: positions [position, position + count) of the
 // prompt of a work item, computed by it, for `group`, brought by request `owner`.
 struct PromptLoad {

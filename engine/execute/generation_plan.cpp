@@ -35,6 +35,12 @@ void check_requests(std::span<const GenerateRequest> requests, const ModelConfig
   }
 }
 
+int64_t longest_prompt(std::span<const GenerateRequest> requests) {
+  size_t longest = 0;
+  for (const GenerateRequest& request : requests) longest = std::max(longest, request.prompt.size());
+  return static_cast<int64_t>(longest);
+}
+
 int64_t generation_limit(const GenerateRequest& request, const ModelConfig& config) {
   return std::min<int64_t>(request.max_tokens,
                            config.context_length - static_cast<int64_t>(request.prompt.size()));

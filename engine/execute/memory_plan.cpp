@@ -28,6 +28,7 @@ constexpr int64_t kMostStreamedTokens = 65536, kMostGpuStreamedTokens = 1 << 19;
 // Of a GPU's host memory, for what is streamed; the rest is for pages of the files and the program.
 constexpr double kHostShare = 3.0 / 4;
 constexpr int64_t kSmallestPass = 64;
+constexpr int64_t kUsualPrompt = 2048;  // tokens
 constexpr int64_t kMostSlots = 1 << 30;  // slots are numbered in 32 bits
 
 double weight_element_bytes(Numerics numerics) {
@@ -138,12 +139,16 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
       static_cast<size_t>(model::kv_width(config) *
                           model::kv_type_bytes(plan.kv_type) *
                           (share.layers.end - share.layers.begin));
-  const auto pass_bytes = [&](int64_t rows) {
-    return pass_memory(config, plan.device, plan.kv_type, rows, share.expert_ranks);
+  const auto pass_bytes = [&](int64_t rows, int64_t ancestors = 0) {
+    return pass_memory(config, plan.device, plan.kv_type, rows, ancestors, share.expert_ranks);
   };
   const double budget = static_cast<double>(plan.budget);
   const auto smallest = static_cast<double>(pass_bytes(kSmallestPass));
-  plan.streamed = static_cast<double>(plan.weight_bytes) + smallest > budget;
+  // Weights stay only if a few-shot prompt has room beside them, too.
+  const int64_t prompt = std::min(config.context_length, kUsualPrompt);
+  const auto behind_prompt = static_cast<double>(pass_bytes(kSmallestPass, prompt) +
+                                                 static_cast<size_t>(prompt) * plan.kv_token_bytes);
+  plan.streamed = static_cast<double>(plan.weight_bytes) + behind_prompt > budget;
   double least = static_cast<double>(plan.weight_bytes);
   if (plan.streamed) {
     const double rest = sizes.layers - sizes.experts;
@@ -188,11 +193,21 @@ MemoryPlan plan_memory(const ModelConfig& config, Numerics numerics, const Engin
   plan.pass_tokens = low;
   plan.kept_tokens = std::min<int64_t>(
       kMostSlots, static_cast<int64_t>(free / 4 / static_cast<double>(plan.kv_token_bytes)));
+  // Kept positions share the rows' part with the rows.
+  const auto pass = static_cast<double>(pass_bytes(plan.pass_tokens));
+  const auto ancestor = static_cast<double>(pass_bytes(plan.pass_tokens, 1)) - pass;
+  const auto path = static_cast<double>(std::min<int64_t>(config.context_length, plan.kept_tokens));
+  const double ancestors = std::clamp(rows_share - pass, 0.0, path * ancestor);
+  plan.free_ancestors = static_cast<int64_t>(ancestors / ancestor);
+  const int64_t half = plan.pass_tokens / 2;
+  if (half > 0) {
+    const double row = (pass - static_cast<double>(pass_bytes(half))) / static_cast<double>(plan.pass_tokens - half);
+    plan.row_ancestors = std::max<int64_t>(1, static_cast<int64_t>(row / ancestor));
+  }
   if (plan.streamed) {
     // Kept KV rarely takes its quarter when scoring: one path's tokens.
-    const auto path = static_cast<double>(std::min<int64_t>(config.context_length, plan.kept_tokens));
     const double kv = absorbed ? free / 4 : path * static_cast<double>(plan.kv_token_bytes);
-    const double left = free * 7 / 8 - static_cast<double>(pass_bytes(plan.pass_tokens)) - kv;
+    const double left = free * 7 / 8 - pass - ancestors - kv;
     plan.residency.bytes = static_cast<size_t>(std::max(0.0, left));
     plan.streaming = plan_streaming(layers, static_cast<double>(plan.residency.bytes),
                                     static_cast<double>(plan.residency.host_bytes), in_file);
@@ -233,12 +248,37 @@ std::vector<LayerRange> cut_layers(const ModelConfig& config, Numerics numerics,
 }
 
 size_t pass_memory(const ModelConfig& config, DeviceKind device, ops::KvType kv_type, int64_t rows,
-                   int expert_ranks) {
+                   int64_t ancestors, int expert_ranks) {
   // Beside the decoder's workspace: the residual stream, its normed copy for the head, slot lists.
-  size_t bytes = model::workspace_bytes(config, device, kv_type, rows, 0) +
+  size_t bytes = model::workspace_bytes(config, device, kv_type, rows, ancestors) +
                  static_cast<size_t>(rows * (config.hidden * 2 * static_cast<int64_t>(sizeof(float)) + 64));
   if (expert_ranks > 1) bytes += exchange_memory(config, rows, expert_ranks);
   return bytes;
+}
+
+int64_t MemoryPlan::prompt_pass_tokens(int64_t longest) const { return fresh_rows(limits(), longest, 0); }
+
+size_t schedule_memory(const MemoryPlan& memory, const ModelConfig& config, std::span<const PassPlan> passes) {
+  size_t pass_bytes = 0;
+  uint32_t kept = 0;
+  for (const PassPlan& pass : passes) {
+    kept = std::max(kept, pass.keep);
+    pass_bytes = std::max(pass_bytes, pass_memory(config, memory.device, memory.kv_type, static_cast<int64_t>(pass.rows),
+                                                  pass.kept, memory.expert_ranks));
+  }
+  return pass_bytes + kept * memory.kv_token_bytes;
+}
+
+void check_budget(const MemoryPlan& memory, const ModelConfig& config, size_t bytes) {
+  const size_t needed = memory.held_bytes + bytes;
+  if (needed <= memory.budget) return;
+  throw_resource("the memory budget of " + std::to_string(memory.budget >> 20) +
+                     " MiB is too small for prompts of this length: weights need " +
+                     std::to_string((memory.held_bytes >> 20) + 1) + " MiB, a pass and all that it looks back to " +
+                     std::to_string((bytes >> 20) + 1) + " MiB",
+                 config.source,
+                 std::string("give a larger ") + (memory.device == DeviceKind::cuda ? "--gpu-memory" : "--memory") +
+                     ", or shorten the prompts (fewer shots)");
 }
 
 Numerics resolve_numerics(Numerics asked, Numerics natural) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "engine/checkpoint/config.h"
@@ -35,13 +36,27 @@ struct MemoryPlan {
   int expert_ranks = 1;
   int64_t pass_tokens = 0;
   int64_t kept_tokens = 0;          // scoring: longest kept path; generation: KV slots
+  int64_t free_ancestors = 0, row_ancestors = 1;  // kept positions in a pass: PlanLimits
   int64_t sequences = 0;            // generation: that advance together, at most
-  PlanLimits limits() const { return {pass_tokens, kept_tokens, 16 << 20}; }
+  PlanLimits limits() const {
+    return {pass_tokens, kept_tokens, 16 << 20, free_ancestors, row_ancestors};
+  }
+  // Generation: rows of a pass of prompts, of which the longest has so many tokens. Prompts of a pass continue each
+  // other's, so that their ancestors are hardly more than one prompt.
+  int64_t prompt_pass_tokens(int64_t longest) const;
 };
 
-// What a pass of `rows` rows holds beside weights and kept KV, at most. `expert_ranks`: see ModelShare.
+// What a pass of `rows` rows behind `ancestors` kept positions (expanded form) holds beside weights and kept KV,
+// at most. `expert_ranks`: see ModelShare.
 size_t pass_memory(const ModelConfig& config, DeviceKind device, ops::KvType kv_type, int64_t rows,
-                   int expert_ranks = 1);
+                   int64_t ancestors = 0, int expert_ranks = 1);
+
+// The most that a pass and what is kept beside it hold; weights aside.
+size_t schedule_memory(const MemoryPlan& memory, const ModelConfig& config, std::span<const PassPlan> passes);
+
+// Throws resource if the weights held and `bytes` beside them exceed the budget: a long request needs all of its
+// positions at once, whatever the size of a pass.
+void check_budget(const MemoryPlan& memory, const ModelConfig& config, size_t bytes);
 
 // Bytes of the machine's memory that the program may count on.
 size_t available_memory();

@@ -4,6 +4,23 @@
 
 namespace assay::engine {
 
+namespace {
+
+// Where memory is scarce, passes are still this large (or a quarter of what is aimed at, if that is less): smaller
+// ones would hardly need less beside their ancestors.
+constexpr int64_t kLeastScarceRows = 64;
+
+}  // namespace
+
+int64_t fresh_rows(const PlanLimits& limits, int64_t kept, int64_t recomputed) {
+  int64_t least = std::max<int64_t>(1, limits.pass_tokens / 4), costs = 0;
+  if (kept > limits.free_ancestors) {
+    costs = (kept - limits.free_ancestors + limits.row_ancestors - 1) / limits.row_ancestors;
+    least = std::min(least, kLeastScarceRows);
+  }
+  return std::max(least, limits.pass_tokens - recomputed - costs);
+}
+
 std::vector<PassPlan> plan_passes(std::span<const ForestEntry> forest,
                                   std::span<const PathView> paths, const PlanLimits& limits) {
   std::vector<PassPlan> passes;
@@ -21,8 +38,7 @@ std::vector<PassPlan> plan_passes(std::span<const ForestEntry> forest,
     pass.first_position = position;
     pass.kept = std::min(kept, position);
     pass.recomputed = position - pass.kept;
-    const int64_t fresh = std::max<int64_t>(
-        {1, limits.pass_tokens - pass.recomputed, limits.pass_tokens / 4});
+    const int64_t fresh = fresh_rows(limits, pass.kept, pass.recomputed);
     int64_t left = fresh;
     int64_t slots = 0;
     while (entry < entries) {

@@ -24,6 +24,10 @@ struct PlanLimits {
   int64_t pass_tokens = 2048;       // rows aimed at
   int64_t kept_tokens = INT64_MAX;  // longest prefix of the open path whose KV is kept
   int64_t pass_slots = 16 << 20;    // most entries in the slot lists of a pass
+  // Kept positions take memory in a pass (MLA expands their keys and values): as many as `free_ancestors`
+  // have room beside pass_tokens rows; every further `row_ancestors` cost a row.
+  int64_t free_ancestors = INT64_MAX;
+  int64_t row_ancestors = 1;
 };
 
 // A pass begins at `first_position` of entry `first_entry` and ends before `end_position` of entry
@@ -37,10 +41,14 @@ struct PassPlan {
   uint64_t rows = 0;        // recomputed ones included
 };
 
-// Rows are never more than the larger of limits.pass_tokens and the recomputed ones plus a quarter
-// of it, so that every pass makes progress.
+// Rows are never more than the larger of limits.pass_tokens, less what the kept positions cost, and the
+// recomputed ones plus a quarter of it (64 at most where kept positions cost rows), so that every pass makes
+// progress.
 std::vector<PassPlan> plan_passes(std::span<const ForestEntry> forest,
                                   std::span<const PathView> paths, const PlanLimits& limits);
+
+// Rows of new tokens in a pass behind `kept` positions, `recomputed` rows beside them.
+int64_t fresh_rows(const PlanLimits& limits, int64_t kept, int64_t recomputed);
 
 // The rows of one pass, ready for the model. Slots: 0 .. kept-1 are the kept positions, kept + r is
 // row r.

@@ -29,11 +29,9 @@ PlanSummary summarise(std::span<const ScoreRequest> requests, const ModelConfig&
   const ScoreSchedule schedule(requests, memory.limits(), false);
   PlanSummary summary = schedule.summary();
   uint32_t kept = 0;
-  uint64_t rows = 0;
   double pairs = 0;
   for (const PassPlan& pass : schedule.passes()) {
     kept = std::max(kept, pass.keep);
-    rows = std::max(rows, pass.rows + pass.kept);
     pairs += causal_pairs(pass.kept, pass.recomputed);
   }
   for (const ForestEntry& entry : schedule.forest()) {
@@ -42,8 +40,9 @@ PlanSummary summarise(std::span<const ScoreRequest> requests, const ModelConfig&
   }
   add_memory(memory, summary);
   summary.kv_bytes = kept * memory.kv_token_bytes;
-  summary.workspace_bytes = pass_memory(config, memory.device, memory.kv_type, static_cast<int64_t>(rows),
-                                        memory.expert_ranks);
+  const size_t bytes = schedule_memory(memory, config, schedule.passes());
+  check_budget(memory, config, bytes);
+  summary.workspace_bytes = bytes - summary.kv_bytes;
   summary.flops = work_rates(config, model::Form::expanded)
                       .of(static_cast<double>(summary.tokens_computed), pairs,
                           static_cast<double>(summary.scored_positions));
@@ -74,7 +73,8 @@ PlanSummary summarise(std::span<const GenerateRequest> requests, const ModelConf
     summary.tokens_generated += static_cast<uint64_t>(limit);
     ++summary.distinct_requests;
   }
-  const auto pass = static_cast<uint64_t>(memory.pass_tokens);
+  const int64_t longest_kept = longest_prompt(requests);
+  const auto pass = static_cast<uint64_t>(memory.prompt_pass_tokens(longest_kept));
   summary.passes = (prompt_rows + pass - 1) / pass;
   summary.tokens_computed = prompt_rows + summary.tokens_generated;
   if (summary.distinct_requests > 0) {
@@ -90,7 +90,9 @@ PlanSummary summarise(std::span<const GenerateRequest> requests, const ModelConf
   const auto slots = std::min(static_cast<uint64_t>(memory.kept_tokens), summary.tokens_computed);
   summary.kv_bytes = slots * memory.kv_token_bytes;
   summary.workspace_bytes = pass_memory(
-      config, memory.device, memory.kv_type, static_cast<int64_t>(std::min(pass, prompt_rows)), memory.expert_ranks);
+      config, memory.device, memory.kv_type, static_cast<int64_t>(std::min(pass, prompt_rows)),
+      summary.passes > 1 ? longest_kept : 0, memory.expert_ranks);
+  check_budget(memory, config, summary.kv_bytes + summary.workspace_bytes);
   return summary;
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/execute/memory_plan.h"
 #include "engine/execute/runner.h"
 
 namespace assay::engine {
@@ -178,7 +179,7 @@ class ScoreRun {
 }  // namespace
 
 void run_score(Runner& runner, std::span<const ScoreRequest> requests, const PlanLimits& limits,
-               bool expert_load, ScoreSink& sink, EngineStatistics& statistics) {
+               bool expert_load, ScoreSink& sink, EngineStatistics& statistics, const MemoryPlan* budget) {
   check_requests(requests, runner.config());
   std::vector<ScoreRequest> left(requests.begin(), requests.end());
   PlanLimits now = limits;
@@ -188,6 +189,9 @@ void run_score(Runner& runner, std::span<const ScoreRequest> requests, const Pla
   }
   for (;;) {
     ScoreSchedule schedule(left, now, expert_load);
+    if (budget != nullptr) {
+      check_budget(*budget, runner.config(), schedule_memory(*budget, runner.config(), schedule.passes()));
+    }
     try {
       ScoreRun(runner, left, schedule, expert_load, sink, statistics, progress).run();
       return;

@@ -14,6 +14,7 @@
 namespace assay::engine {
 
 class Runner;
+struct MemoryPlan;
 
 // Refuses empty parts, ids outside the vocabulary and paths beyond the context (bad_input).
 void check_requests(std::span<const ScoreRequest> requests, const ModelConfig& config);
@@ -51,7 +52,10 @@ class ScoreSchedule {
   std::vector<PassWork> work_;
 };
 
+// `budget`: the plan that the limits are from, if passes are to be checked against it before the first one
+// (memory_plan.h's check_budget).
 void run_score(Runner& runner, std::span<const ScoreRequest> requests, const PlanLimits& limits,
-               bool expert_load, ScoreSink& sink, EngineStatistics& statistics);
+               bool expert_load, ScoreSink& sink, EngineStatistics& statistics,
+               const MemoryPlan* budget = nullptr);
 
 }  // namespace assay::engine

@@ -91,7 +91,7 @@ TEST(Run, RepeatedComputesNothing) {
 // Needs no weights; a plan that streams says what every pass moves and from which size on computing binds.
 TEST(Run, DryRunSaysWhatAPassMovesAndWhatBinds) {
   const auto plan = [](const std::string& memory) {
-    const Outcome outcome = assay({"run", sample_checkpoint(), "--tasks", "mmlu,gsm8k", "--data", "sample",
+    const Outcome outcome = assay({"run", sample_checkpoint(), "--tasks", "mmlu,hellaswag", "--data", "sample",
                                    "--limit", "4", "--dry-run", "--json", "--quiet", "--memory", memory});
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     return json::Document::parse(outcome.out, "run --dry-run --json");
@@ -108,10 +108,16 @@ TEST(Run, DryRunSaysWhatAPassMovesAndWhatBinds) {
   EXPECT_GE(some.at("estimated_seconds").number(),
             std::max(some.at("compute_seconds").number(), some.at("moving_seconds").number()) * 0.999);
 
-  const Outcome text = assay({"run", sample_checkpoint(), "--tasks", "mmlu,gsm8k", "--data", "sample",
+  const Outcome text = assay({"run", sample_checkpoint(), "--tasks", "mmlu,hellaswag", "--data", "sample",
                               "--limit", "4", "--dry-run", "--quiet", "--memory", "9M"});
   EXPECT_NE(text.out.find("break-even a pass of"), std::string::npos) << text.out;
   EXPECT_NE(text.out.find("binds"), std::string::npos) << text.out;
+
+  // Exemplars that a pass has no room to look back to.
+  const Outcome refused = assay({"run", sample_checkpoint(), "--tasks", "gsm8k", "--data", "sample", "--limit",
+                                 "4", "--dry-run", "--quiet", "--memory", "9M"});
+  EXPECT_EQ(refused.code, 4);
+  EXPECT_NE(refused.err.find("too small for prompts of this length"), std::string::npos) << refused.err;
 }
 
 TEST(Run, CheckpointsMayStandBeforeTheOptions) {

@@ -124,6 +124,10 @@ TEST(Plan, RowsAndSlotsSpellTheRequests) {
     limits.pass_tokens = 1 + static_cast<int64_t>(random.below(40));
     limits.kept_tokens = static_cast<int64_t>(random.below(20));
     if (random.below(2) == 0) limits.pass_slots = 30;
+    if (random.below(2) == 0) {
+      limits.free_ancestors = static_cast<int64_t>(random.below(8));
+      limits.row_ancestors = 1 + static_cast<int64_t>(random.below(3));
+    }
     const auto passes = plan_passes(forest, paths, limits);
 
     uint64_t fresh = 0;
@@ -139,6 +143,13 @@ TEST(Plan, RowsAndSlotsSpellTheRequests) {
       EXPECT_LE(static_cast<int64_t>(pass.rows),
                 std::max<int64_t>(limits.pass_tokens,
                                   pass.recomputed + std::max<int64_t>(1, limits.pass_tokens / 4)));
+      // Rows give way to kept positions that have no room beside them.
+      if (pass.kept > limits.free_ancestors) {
+        const int64_t room = limits.free_ancestors + limits.row_ancestors * limits.pass_tokens;
+        const int64_t asked = pass.kept + limits.row_ancestors * static_cast<int64_t>(pass.rows);
+        const int64_t least = pass.recomputed + std::max<int64_t>(1, limits.pass_tokens / 4);
+        EXPECT_TRUE(asked <= room || static_cast<int64_t>(pass.rows) <= least) << asked << " of " << room;
+      }
       fresh += pass.rows - pass.recomputed;
       ASSERT_GE(memory.size(), pass.kept);
       auto& prefixes = prefix_of.emplace_back(pass.rows);

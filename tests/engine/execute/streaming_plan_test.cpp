@@ -96,6 +96,37 @@ TEST_F(StreamedModel, OnAGpu) {
   }
 }
 
+// Whatever the requests' length: what a schedule holds is within the budget, or is refused.
+TEST_F(StreamedModel, PassesBehindLongPathsFitTheBudget) {
+  ModelConfig model = config();
+  model.context_length = 32768;
+  const std::vector<TokenId> tokens(30000, 1);
+  int smaller = 0;
+  for (const size_t mib : {size_t{1000}, size_t{1200}, size_t{2000}, size_t{4000}, size_t{4200}}) {
+    EngineOptions options;
+    options.memory_bytes = mib << 20;
+    const MemoryPlan plan = plan_memory(model, Numerics::bf16, options, false);
+    for (const size_t shared : {size_t{100}, size_t{2000}, size_t{8000}, size_t{29000}}) {
+      // Requests that share a long prefix, so that it is kept from pass to pass.
+      std::vector<std::vector<TokenId>> own;
+      for (TokenId i = 0; i < 200; ++i) own.emplace_back(100, i + 2);
+      std::vector<PathView> paths;
+      for (const auto& ids : own) paths.push_back({TokenSpan(tokens).first(shared), ids});
+      const auto passes = plan_passes(build_forest(paths), paths, plan.limits());
+      const size_t bytes = schedule_memory(plan, model, passes);
+      try {
+        check_budget(plan, model, bytes);
+        EXPECT_LE(plan.held_bytes + bytes, plan.budget);
+      } catch (const Error& e) {
+        EXPECT_EQ(e.kind(), ErrorKind::resource);
+        EXPECT_GT(shared, size_t{2000}) << mib << " MiB";
+      }
+      for (const PassPlan& pass : passes) smaller += pass.kept > plan.free_ancestors;
+    }
+  }
+  EXPECT_GT(smaller, 0);
+}
+
 TEST(MeasureDisk, NeedsWeights) {
   const TemporaryDirectory directory;
   EXPECT_FALSE(measure_disk(directory.path()));
