@@ -24,6 +24,8 @@ constexpr int64_t kTileActivationBytes = int64_t{1} << 20;
 constexpr int64_t kDeepRows = 384, kDeepColumns = 256;
 // Tasks a worker, so that none waits long for the last; fewer where a task spans many products.
 constexpr int64_t kTasks = 8, kColumnTasks = 2;
+// Vectors: tasks a worker from which on one more or less does not matter.
+constexpr int64_t kEvenTasks = 24;
 // Rows a worker from which on each has its own, and reads all weights, unless these are much larger than
 // what the workers would take from each other (the head); groups of rows a worker where there are many
 // products.
@@ -93,6 +95,12 @@ int64_t Products::task_panels(const Product& product, const Geometry& g, int64_t
     count = std::clamp<int64_t>(panels / (threads * kColumnTasks), 1, most);
   } else if (grouping == Grouping::tile && g.tiles) {
     count = std::clamp<int64_t>(all / (threads * kTasks), 1, most);
+  } else if (grouping == Grouping::tile && all == ceil_div(product.rows, g.row_block) * panels) {
+    // One product of few tasks: as many for each worker (7 for two would take the time of 8).
+    const int64_t row_blocks = all / panels;
+    int64_t tasks = ceil_div(panels, most);
+    while (tasks * row_blocks < threads * kEvenTasks && tasks * row_blocks % threads != 0 && tasks < panels) ++tasks;
+    count = ceil_div(panels, tasks);
   }
   return round_up(count, panel_multiple);
 }
