@@ -240,7 +240,7 @@ std::string Task::digest(const RunPolicy& policy) const {
       .finish_hex();
 }
 
-int Task::scorer_version() { return 3; }
+int Task::scorer_version() { return 4; }
 
 std::string prompt_json(const Task& task, size_t i, const Prompt& prompt) {
   json::Writer out;

@@ -174,6 +174,9 @@ class _Channel:
             found = False  # the checker has modules of its own
         self.send(b"r", (found, self.names[request] if found else None), None)
 
+    def on_d(self, request, data):  # whether a global name is defined
+        self.send(b"r", request in self.names, None)
+
     def on_q(self, request, data):  # evaluate an answer
         self.send(b"r", _evaluate(request, self.names), None)
 

@@ -46,7 +46,7 @@ _EXCEPTIONS = {
     and name != "ExceptionGroup"
 }
 
-# What tests compare with, should they not have imported it: never the program's.
+# What tests compare with, should the program have imported it for them: never the program's own.
 _COMPARING = {"isclose": "math", "fabs": "math", "isnan": "math", "deepcopy": "copy",
               "Counter": "collections", "OrderedDict": "collections", "defaultdict": "collections",
               "deque": "collections", "Decimal": "decimal", "Fraction": "fractions"}
@@ -393,7 +393,7 @@ def _reference_names(source):
 
 
 def _module(name, tests):
-    """The module that the tests mean by `name.something`, from this side's own library."""
+    """The module that the tests mean by `name.something`, from this side's library."""
     name = {"np": "numpy"}.get(name, name)
     known = getattr(sys, "stdlib_module_names", None)
     if known is not None and name not in known and name != "numpy":
@@ -407,16 +407,24 @@ def _module(name, tests):
         return None
 
 
+def _library(name, tests):
+    """What a name that nobody bound means in this side's library, if anything."""
+    value = _module(name, tests)
+    if value is None and name in _COMPARING:
+        value = getattr(__import__(_COMPARING[name]), name)
+    return value
+
+
 def _bind(link, names, tests, wanted):
     for name in sorted(_free_names(tests) | wanted):
         if name not in wanted:
             if name in names or hasattr(builtins, name):
                 continue
-            value = _module(name, tests)
-            if value is None and name in _COMPARING:
-                value = getattr(__import__(_COMPARING[name]), name)
-            if value is not None:
-                names[name] = value
+            value = _library(name, tests)
+            if value is not None:  # known to the tests only if the program has the name
+                link.send(b"d", name)
+                if link.answer()[0] is True:
+                    names[name] = value
                 continue
         link.send(b"l", name)
         found, value = _pair(link.answer()[0])

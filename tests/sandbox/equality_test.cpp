@@ -183,7 +183,8 @@ TEST_P(Equality, NoAnswerEqualsEverything) {
   for (const char* comparison : kComparisons) {
     const std::string tests =
         std::string("def check(candidate):\n    r = candidate([4, 5])\n    ") + comparison + "\n";
-    programs.push_back(program(call(testing::kHonest, tests, "f")));
+    programs.push_back(
+        program(call(std::string("import math\nfrom math import isclose\n") + testing::kHonest, tests, "f")));
     names.emplace_back("honest");
     for (const Attack& answer : kAnswers) {
       // The program also offers what the tests might take from it.

@@ -274,6 +274,10 @@ const Function kFunctions[] = {
      "assert f([1, 2]) == 2 and sum([1, 2]) == 3\n"},
     {"name_of_a_module", "import math\ndef f(x): return math.sqrt(x)\n",
      "import math\nassert math.isclose(f(2), 2 ** 0.5)\n"},
+    {"module_that_only_the_program_imports", "import math\ndef f(x): return math.sqrt(x)\n",
+     "assert math.isclose(f(2), 2 ** 0.5)\n"},
+    {"names_of_a_star_import", "from math import *\nfrom collections import *\ndef f(x): return sqrt(x)\n",
+     "assert isclose(f(2), 2 ** 0.5) and Counter([f(4)]) == {2.0: 1}\n"},
 };
 
 TEST_P(Unusual, FunctionsPass) {
@@ -283,6 +287,20 @@ TEST_P(Unusual, FunctionsPass) {
   const std::vector<Verdict> verdicts = sandbox->run_all(std::move(programs));
   for (size_t i = 0; i < verdicts.size(); ++i) {
     EXPECT_TRUE(verdicts[i].passed()) << kFunctions[i].name << ": " << summary(verdicts[i]);
+  }
+}
+
+// As in one process: a module that neither the program nor the tests nor what stands before both imports is not known.
+TEST_P(Unusual, ModulesThatNobodyImportsAreUnknown) {
+  SANDBOX_OR_SKIP(sandbox, GetParam(), 2);
+  const char* solution = "def f(x):\n    import math\n    return math.sqrt(x)\n";
+  for (const char* tests : {"assert math.isclose(f(2), 2 ** 0.5)\n", "assert isclose(f(2), 2 ** 0.5)\n"}) {
+    CallTests unknown = call(solution, tests, "");
+    const Verdict verdict = sandbox->submit(program(unknown)).get();
+    EXPECT_EQ(verdict.outcome, Outcome::fail) << summary(verdict);
+    EXPECT_EQ(verdict.reason, "NameError") << summary(verdict);
+    unknown.context = "import math\nfrom math import isclose\n";
+    EXPECT_TRUE(sandbox->submit(program(unknown)).get().passed()) << tests;
   }
 }
 
