@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "tasks/answers/agieval.h"
 #include "tasks/answers/latex.h"
+#include "tasks/answers/math_verify.h"
 #include "tasks/answers/opencompass.h"
 
 namespace assay::tasks::answers {
@@ -145,6 +146,7 @@ constexpr std::array kFunctions = std::to_array<std::pair<std::string_view, Extr
     {"math_opencompass",
      [](std::string_view text, const Fields&) { return Found(opencompass_math_answer(text)); }},
     {"between_dollars", between_dollars},
+    {"math_verify", [](std::string_view text, const Fields&) { return math_verify_answer(text); }},
     {"mgsm_number", mgsm_number},
     {"mgsm_opencompass", mgsm_opencompass},
     {"cmath_number", cmath_number},

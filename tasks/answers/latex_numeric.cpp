@@ -344,17 +344,19 @@ std::string plain(std::string_view answer) {
   return out;
 }
 
-bool close(double a, double b) {
-  if (std::isnan(a) || std::isnan(b)) return false;
-  return a == b || std::abs(a - b) <= 1e-4 * std::max(std::abs(a), std::abs(b));
+bool close(double a, double b, Tolerance tolerance) {
+  if (!std::isfinite(a) || !std::isfinite(b)) return false;
+  const double allowed = std::max(tolerance.absolute, tolerance.relative * std::max(std::abs(a), std::abs(b)));
+  return a == b || std::abs(a - b) <= allowed;
 }
+
+constexpr int kPoints = 12;
 
 }  // namespace
 
-bool numerically_equal(std::string_view left, std::string_view right) {
+bool numerically_equal(std::string_view left, std::string_view right, Tolerance tolerance) {
   std::string a = plain(left), b = plain(right);
   if (a.empty() || b.empty() || a.size() > 1000 || b.size() > 1000) return false;
-  constexpr int kPoints = 12;
   int defined = 0;
   try {
     for (int point = 0; point < kPoints; ++point) {
@@ -368,10 +370,10 @@ bool numerically_equal(std::string_view left, std::string_view right) {
       for (size_t i = 0; i < x.size(); ++i) {
         if (x[i].shape != y[i].shape) return false;
         for (size_t n = 0; n < x[i].numbers.size(); ++n) {
-          // Where both are undefined (a root of a negative number) the point says nothing.
-          if (std::isnan(x[i].numbers[n]) && std::isnan(y[i].numbers[n])) {
+          // Where both are undefined (a root of a negative number) or too large the point says nothing.
+          if (!std::isfinite(x[i].numbers[n]) && !std::isfinite(y[i].numbers[n])) {
             undefined = true;
-          } else if (!close(x[i].numbers[n], y[i].numbers[n])) {
+          } else if (!close(x[i].numbers[n], y[i].numbers[n], tolerance)) {
             return false;
           }
         }
@@ -382,6 +384,24 @@ bool numerically_equal(std::string_view left, std::string_view right) {
     return false;
   }
   return defined > 0;
+}
+
+bool numerically_proportional(std::string_view left, std::string_view right) {
+  const std::string a = plain(left), b = plain(right);
+  if (a.empty() || b.empty() || a.size() > 1000 || b.size() > 1000) return false;
+  std::vector<double> factors;
+  try {
+    for (int point = 0; point < kPoints; ++point) {
+      const std::vector<Element> x = Evaluator(a, point).answer(), y = Evaluator(b, point).answer();
+      if (x.size() != 1 || y.size() != 1 || x[0].shape != "n" || y[0].shape != "n") return false;
+      if (const double factor = x[0].numbers[0] / y[0].numbers[0]; std::isfinite(factor)) factors.push_back(factor);
+    }
+  } catch (const NotArithmetic&) {
+    return false;
+  }
+  return !factors.empty() && factors[0] != 0 && std::ranges::all_of(factors, [&](double factor) {
+    return close(factor, factors[0], {.relative = 1e-9});
+  });
 }
 
 }  // namespace assay::tasks::answers

@@ -15,6 +15,7 @@
 #include "tasks/answers/extract.h"
 #include "tasks/answers/hendrycks.h"
 #include "tasks/answers/latex.h"
+#include "tasks/answers/math_verify.h"
 #include "tasks/answers/normalise.h"
 #include "tasks/answers/opencompass.h"
 #include "tasks/answers/regex.h"
@@ -157,6 +158,14 @@ double minerva_lmeval(const ScorerInput& input, const Options&) {
   });
 }
 
+// lm-eval's math_verify: the gold is what the package finds in the gold text, a whole solution.
+double math_verify(const ScorerInput& input, const Options&) {
+  return any_gold(input, [&](const std::string&) {
+    const std::optional<std::string> gold = math_verify_answer(input.fields.text("solution"));
+    return gold && math_verify_equal(*gold, input.prediction);
+  });
+}
+
 // "3/4" is a number too, and so is "20%": 20.
 std::optional<double> number_or_fraction(std::string_view text) {
   if (text.ends_with('%')) text.remove_suffix(1);
@@ -211,6 +220,7 @@ constexpr std::array kScorers = std::to_array<Named>({
     {"math_sym", math_sym},
     {"math_opencompass", math_opencompass},
     {"minerva_lmeval", minerva_lmeval},
+    {"math_verify", math_verify},
     {"cmath_number", cmath_number},
 });
 

@@ -119,7 +119,7 @@ TEST(AnswerPairs, ScorerValues) {
     auto& [right, other] = seen[task + "@" + variant + "/" + name];
     ++(c.at("value").number() == 1 ? right : other);
   });
-  EXPECT_EQ(seen.size(), 13u);
+  EXPECT_EQ(seen.size(), 15u);
   for (const auto& [name, counts] : seen) {
     EXPECT_GT(counts.first, 50u) << name;
     EXPECT_GT(counts.second, 50u) << name;
