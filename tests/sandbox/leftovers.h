@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -69,8 +70,10 @@ class Leftovers {
   static bool is_descendant(std::string pid, const std::string& ancestor) {
     for (int depth = 0; depth < 20 && pid != "0" && !pid.empty(); ++depth) {
       std::ifstream file("/proc/" + pid + "/stat");
-      // Whole: the name of a program may contain line ends.
-      const std::string line(std::istreambuf_iterator<char>(file), {});
+      // Whole: the name of a program may contain line ends. (A process that ends meanwhile leaves it empty.)
+      std::ostringstream whole;
+      whole << file.rdbuf();
+      const std::string line = whole.str();
       const size_t end = line.rfind(')');
       if (end == std::string::npos || end + 4 >= line.size()) return false;
       const std::string parent = line.substr(end + 4, line.find(' ', end + 4) - end - 4);
