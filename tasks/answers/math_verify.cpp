@@ -372,14 +372,18 @@ bool all_equal(const std::vector<std::string>& a, const std::vector<std::string>
          });
 }
 
-bool same_set(const std::vector<std::string>& a, std::vector<std::string> b, int depth) {
-  if (a.size() != b.size()) return false;
-  for (const std::string& x : a) {
-    const auto y = std::ranges::find_if(b, [&](const auto& other) { return equal(x, other, depth + 1); });
-    if (y == b.end()) return false;
-    b.erase(y);
-  }
-  return true;
+// As sets: an element that stands there twice counts once.
+bool same_set(const std::vector<std::string>& a, const std::vector<std::string>& b, int depth) {
+  constexpr size_t kMost = 64;  // every element is compared with every other
+  if (std::max(a.size(), b.size()) > kMost) return a == b;
+  const auto all_in = [&](const auto& some, const auto& others, bool turned) {
+    return std::ranges::all_of(some, [&](const std::string& x) {
+      return std::ranges::any_of(others, [&](const std::string& y) {
+        return turned ? equal(y, x, depth + 1) : equal(x, y, depth + 1);
+      });
+    });
+  };
+  return all_in(a, b, false) && all_in(b, a, true);
 }
 
 struct Brackets {
