@@ -10,7 +10,7 @@
 namespace assay::datasets {
 
 // The regular members whose path `wanted` accepts, by path ("./a" is "a"), in one pass over the
-// archive. Throws bad_input for a damaged or truncated archive.
+// archive. Throws bad_input for a damaged or truncated archive, and for one that other bytes follow.
 std::map<std::string, std::string> read_archive(
     const std::filesystem::path& archive, const std::function<bool(std::string_view)>& wanted);
 

@@ -140,13 +140,42 @@ TEST(Archives, PathsMayPointInside) {
     EXPECT_EQ(split.documents[9].text("problem"), "10") << "numeric order";
     EXPECT_EQ(split.files[9].path, directory.path() / name / "" / "MATH/test/algebra/10.json");
     EXPECT_TRUE(split.warnings.empty());
-    std::string bytes = read_file(directory.path() / name);
     fs::rename(directory.path() / name, directory.path() / "whole");
+    const std::string bytes = read_file(directory.path() / "whole");  // (not unpacked under this name)
     std::ofstream(directory.path() / name, std::ios::binary) << bytes.substr(0, bytes.size() / 2);
     SCOPED_TRACE(name);
     const std::string message = message_of([&] { load_split(spec, directory.path(), "test"); });
     EXPECT_NE(message.find("archive"), std::string::npos) << message;
     EXPECT_NE(message.find(name), std::string::npos) << message;
+    // Zeros may pad what is compressed; other bytes behind the end are named.
+    for (const std::string& extra : {std::string("junk"), std::string(3000, 'x')}) {
+      std::ofstream(directory.path() / name, std::ios::binary) << bytes + extra;
+      const std::string after = message_of([&] { load_split(spec, directory.path(), "test"); });
+      EXPECT_EQ(after, (directory.path() / name).string() + ": " + std::to_string(extra.size()) +
+                           " bytes follow the end of the archive (fetch it again)");
+    }
+    if (zip) continue;
+    std::ofstream(directory.path() / name, std::ios::binary) << bytes + std::string(1000, '\0');
+    EXPECT_EQ(load_split(spec, directory.path(), "test").documents.size(), 12u);
+  }
+}
+
+TEST(Archives, NothingFollowsATar) {
+  const TemporaryDirectory directory;
+  const fs::path path = directory.path() / "a.tar";
+  write_archive(directory.path() / "a.tar.gz", false, {{"a.jsonl", "{\"q\":1}\n"}});
+  const std::string tar = read_file(directory.path() / "a.tar.gz");
+  const DatasetSpec spec = spec_from(R"({"files":"a.tar//a.jsonl","splits":{"test":{}}})");
+  for (const std::string& padding : {std::string(), std::string(10240, '\0')}) {
+    std::ofstream(path, std::ios::binary) << tar + padding;
+    EXPECT_EQ(load_split(spec, directory.path(), "test").documents.size(), 1u);
+  }
+  for (const std::string& extra : {std::string("junk"), std::string(3000, 'x')}) {
+    std::ofstream(path, std::ios::binary) << tar + extra;
+    const std::string message = message_of([&] { load_split(spec, directory.path(), "test"); });
+    EXPECT_TRUE(message.starts_with(path.string() +
+                                    ": archive is damaged or truncated, or something follows its end: "))
+        << message;
   }
 }
 
