@@ -384,6 +384,17 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list, std::string_view 
   return choices;
 }
 
+std::vector<std::string> Catalog::names_shared_with_suites(std::string_view list) const {
+  std::vector<std::string> shared;
+  for (size_t start = 0; start <= list.size();) {
+    const size_t end = std::min(list.find(',', start), list.size());
+    const std::string_view word = list.substr(start, end - start);
+    start = end + 1;
+    if (state_->suite(word) && state_->entries.contains(word)) shared.emplace_back(word);
+  }
+  return shared;
+}
+
 int64_t Catalog::suite_limit(std::string_view list) const {
   const Named named = take_prefix(list);
   const SuiteInfo* suite = list.find(',') == std::string_view::npos ? state_->named_suite(list, named) : nullptr;

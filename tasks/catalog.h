@@ -87,6 +87,8 @@ class Catalog {
   // named at all, a task stands for its default, and `for_run` for the set that it always computes.
   std::vector<TaskChoice> expand(std::string_view list, std::string_view default_variant = {},
                                  bool for_run = false) const;
+  // The words of `list` that name a task where a suite has the same name: "math", but not "suite:math".
+  std::vector<std::string> names_shared_with_suites(std::string_view list) const;
   // A suite's limit for `list` if it is one suite's name, else 0.
   int64_t suite_limit(std::string_view list) const;
 

@@ -80,6 +80,7 @@ uint64_t DryRun::memory_bytes() const { return std::max(held(score), held(genera
 std::vector<DryRun> plan_evaluations(const std::vector<std::string>& models,
                                      const EvaluationOptions& options, ProgressDisplay& display) {
   TaskShelf shelf(options);
+  for (const std::string& note : shelf.notes()) display.note(note);
   for (const SkippedTask& task : shelf.leave_out_missing()) display.note(note_of(task));
   std::vector<DryRun> out;
   for (size_t k = 0; k < models.size(); ++k) {

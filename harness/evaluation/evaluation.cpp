@@ -352,6 +352,7 @@ std::vector<RunSummary> evaluate(const std::vector<std::string>& models,
   // last of several names may be mistyped.
   for (const std::string& model : models) engine::require_checkpoint_directory(model);
   TaskShelf shelf(options);
+  for (const std::string& note : shelf.notes()) display.note(note);
   const std::vector<SkippedTask> skipped = shelf.leave_out_missing();
   for (const SkippedTask& task : skipped) display.note(note_of(task));
   bool executes = false;

@@ -51,6 +51,9 @@ TaskShelf::TaskShelf(const EvaluationOptions& options) : options_(options) {
       }
     }
     limit_ = catalog_.suite_limit(list);
+    for (const std::string& name : catalog_.names_shared_with_suites(list)) {
+      notes_.push_back("note: " + name + " is the task " + catalog_.info(name).title + "; the suite is suite:" + name);
+    }
   }
   if (options.limit > 0) limit_ = options.limit;
   for (const std::string& path : options.texts) add_text(path);

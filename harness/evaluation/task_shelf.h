@@ -22,6 +22,8 @@ class TaskShelf {
   explicit TaskShelf(const EvaluationOptions& options);
 
   int64_t limit() const { return limit_; }  // documents a task, 0 for all
+  // What a user should know of the selection, one line each: that a suite has the name of a task.
+  const std::vector<std::string>& notes() const { return notes_; }
 
   // Takes tasks whose files are not there off the shelf and says which. Where the options do not
   // allow that, or nothing is left: one error that names all of them.
@@ -43,6 +45,7 @@ class TaskShelf {
   tasks::Catalog catalog_;
   std::vector<tasks::TaskChoice> choices_;
   int64_t limit_ = 0;
+  std::vector<std::string> notes_;
   std::map<std::string, std::shared_ptr<const datasets::Split>> corpora_;  // by path
   // By choice and the budget the checkpoint forces on it (0: none).
   std::map<std::pair<size_t, int64_t>, tasks::Task> open_;

@@ -198,6 +198,7 @@ TEST(Catalog, NearestNamesAndSuites) {
   EXPECT_EQ(catalog.expand("suite:math").front().suite, "math");
   EXPECT_EQ(catalog.expand("math").size(), 1u);
   EXPECT_EQ(catalog.expand("task:math@oc").front().variant, "oc");
+  EXPECT_EQ(catalog.names_shared_with_suites("gsm8k,math,suite:math,task:math,smoke"), std::vector<std::string>{"math"});
   EXPECT_EQ(catalog.expand("suite:code,task:mmlu:anatomy").back().group, "anatomy");
   EXPECT_GT(catalog.suite_limit("suite:smoke"), 0);
   EXPECT_THROW(catalog.expand("task:table3"), Error);
