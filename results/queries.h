@@ -41,7 +41,7 @@ std::vector<RunSummary> list_runs(const Store& store);
 // more) of its digest. Throws usage where none or several fit, naming them.
 RunSummary find_run(const Store& store, std::string_view name);
 
-// Evaluations of a run, in the order of the published table, then by task, variant and shots.
+// Evaluations of a run, in the order of the published table, then by task, variant (ds first) and shots.
 std::vector<EvaluationSummary> list_evaluations(const Store& store, RunId run);
 
 // A document of an evaluation with one metric.

@@ -171,7 +171,7 @@ std::vector<EvaluationSummary> list_evaluations(const Store& store, RunId run) {
       });
   std::sort(evaluations.begin(), evaluations.end(), [](const auto& a, const auto& b) {
     const auto key = [](const EvaluationSummary& e) {
-      return std::tuple(published::row_of_task(e.identity.task), e.identity.task,
+      return std::tuple(published::row_of_task(e.identity.task), e.identity.task, e.identity.variant != "ds",
                         e.identity.variant, e.identity.shots, e.description.title, e.digest);
     };
     return key(a) < key(b);

@@ -118,7 +118,7 @@ Table scores_table(const Store& store, std::span<const RunSummary> runs) {
   std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
     const auto key = [](const EvaluationSummary& e) {
       return std::tuple(published::row_of_task(e.identity.task), e.description.category,
-                        e.identity.task, e.identity.variant, e.identity.shots);
+                        e.identity.task, e.identity.variant != "ds", e.identity.variant, e.identity.shots);
     };
     return key(a) < key(b);
   });
