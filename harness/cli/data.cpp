@@ -15,6 +15,7 @@
 #include "harness/cli/data_root.h"
 #include "harness/cli/verbs.h"
 #include "harness/evaluation/collector.h"
+#include "harness/terminal/words.h"
 #include "tasks/catalog.h"
 #include "tasks/task_file.h"
 
@@ -25,7 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string tasks, data, mirror;
+  std::vector<std::string> tasks;
+  std::string data, mirror;
   std::vector<fs::path> task_directories;
   bool verbose = false, json = false, dry_run = false, quiet = false;
 };
@@ -38,7 +40,9 @@ std::vector<datasets::DatasetSpec> asked_specs(const Options& options) {
   if (options.tasks.empty()) {
     for (const auto& task : catalog.tasks()) names.push_back(task.name);
   } else {
-    for (const auto& choice : catalog.expand(options.tasks)) {
+    std::string asked;
+    for (const std::string& tasks : options.tasks) asked += (asked.empty() ? "" : ",") + tasks;
+    for (const auto& choice : catalog.expand(asked)) {
       if (std::find(names.begin(), names.end(), choice.task) == names.end()) {
         names.push_back(choice.task);
       }
@@ -49,11 +53,26 @@ std::vector<datasets::DatasetSpec> asked_specs(const Options& options) {
     const auto file = catalog.file(name, "");
     if (!file->haystack) specs.push_back(file->data.value());
   }
-  if (specs.empty()) throw_usage("the documents of " + options.tasks + " are made by the program");
+  if (specs.empty()) throw_usage("the documents of " + options.tasks.front() + " are made by the program");
   return specs;
 }
 
-std::string rows_text(int64_t rows) { return rows < 0 ? "?" : std::to_string(rows); }
+constexpr size_t kWidth = 79;
+
+// Prints `heading`, which has `column` columns, and the items behind it, in as many lines as they need.
+void print_filled(const std::string& heading, size_t column, const std::vector<std::string>& items) {
+  std::cout << heading << fill_lines(items, kWidth - column, "\n" + std::string(column, ' '), "  ") << '\n';
+}
+
+void print_words(const std::string& heading, size_t column, const std::string& text) {
+  std::cout << heading << fill_lines(text, kWidth - column, "\n" + std::string(column, ' ')) << '\n';
+}
+
+std::string mebibytes(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+  return text;
+}
 
 void list_json(const std::vector<datasets::DatasetSpec>& specs, const fs::path& root) {
   json::Writer out;
@@ -82,38 +101,64 @@ void list(const Options& options) {
   if (options.json) return list_json(specs, root);
   for (const auto& spec : specs) {
     const datasets::DatasetStatus now = datasets::status(spec, root);
-    std::string splits;
+    std::vector<std::string> splits;
     for (const auto& split : now.splits) {
-      splits += (splits.empty() ? "" : "  ") + std::string(split.present ? "+" : "-") + split.name +
-                " " + rows_text(split.expected_rows);
+      splits.push_back((split.present ? "+" : "-") + split.name +
+                       (split.expected_rows < 0 ? "" : " " + std::to_string(split.expected_rows)));
     }
-    std::cout << utf8::padded(now.task, 16) << utf8::padded(now.licence, 30) << splits << '\n';
+    print_filled(utf8::padded(now.task, 16) + utf8::padded(now.licence, 30), 46, splits);
     if (!options.verbose) continue;
     std::cout << "    from " << now.home << '\n';
-    if (!now.note.empty()) std::cout << "    " << now.note << '\n';
+    if (!now.note.empty()) print_words("    ", 4, now.note);
     for (const auto& file : now.files) {
-      std::cout << "    " << (file.present ? "+ " : "- ") << file.to << "  " << file.url
-                << (file.sha256.empty() ? "" : "  sha256 " + file.sha256) << '\n';
+      std::cout << "    " << (file.present ? "+ " : "- ") << file.to << "\n        " << file.url << '\n';
+      if (!file.sha256.empty()) std::cout << "        sha256 " << file.sha256 << '\n';
     }
   }
   std::cout << "\n+ present, - missing below " << root.string() << "; rows as published\n";
+  if (!options.verbose) std::cout << "--verbose: where each comes from, files and digests\n";
 }
 
 void verify(const Options& options, Session& session) {
   using State = datasets::Verified::State;
   const fs::path root = data_root(options.data);
+  constexpr size_t kColumn = 25;
+  std::vector<std::string> absent;
   for (const auto& spec : asked_specs(options)) {
-    for (const auto& result : datasets::verify(spec, root)) {
+    const auto print = [&](const char* word, const std::string& text) {
+      print_words(utf8::padded(word, 9) + utf8::padded(spec.task(), 16), kColumn, text);
+    };
+    const std::vector<datasets::Verified> results = datasets::verify(spec, root);
+    if (std::ranges::all_of(results, [](const auto& r) { return r.state == State::missing; })) {
+      absent.push_back(spec.task());
+      if (!options.verbose) continue;
+    }
+    size_t files = 0;
+    std::string rows;
+    for (const auto& result : results) {
+      const bool file = result.what.starts_with("file ");
       const char* word = result.state == State::good      ? "good"
                          : result.state == State::unknown ? "unknown"
                          : result.state == State::missing ? "missing"
                                                           : "BAD";
-      if (result.state == State::missing && !options.verbose) continue;
       if (result.state == State::bad) session.exit_code = static_cast<int>(ErrorKind::bad_input);
-      std::cout << utf8::padded(word, 9) << utf8::padded(spec.task(), 16) << result.what
-                << (result.detail.empty() ? "" : ": " + result.detail) << '\n';
+      if (options.verbose || result.state == State::bad || result.state == State::unknown) {
+        if (result.state != State::missing || options.verbose) {
+          print(word, result.what + (result.detail.empty() ? "" : ": " + result.detail));
+        }
+      } else if (result.state == State::good && file) {
+        ++files;
+      } else if (result.state == State::good) {
+        rows += (rows.empty() ? "" : ", ") + result.what.substr(6) + " " + result.detail;
+      }
     }
+    if (files > 0) rows = std::to_string(files) + (files == 1 ? " file" : " files") + " as published" + (rows.empty() ? "" : "; ") + rows;
+    if (!rows.empty()) print("good", rows);
   }
+  if (absent.empty() || options.verbose) return;
+  std::string names;
+  for (const std::string& name : absent) names += (names.empty() ? "" : ", ") + name;
+  print_words("", 0, "nothing below " + root.string() + " of " + names + " (assay data fetch TASK --data DIR)");
 }
 
 void show_progress(const datasets::FetchProgress& progress) {
@@ -145,6 +190,8 @@ void fetch(const Options& options) {
   const auto specs = asked_specs(options);
   // One data set that cannot be had does not keep the others from coming.
   std::string failed;
+  size_t planned = 0, unknown = 0;
+  uint64_t total = 0;
   for (const auto& spec : specs) {
     std::vector<datasets::Fetched> files;
     try {
@@ -152,7 +199,7 @@ void fetch(const Options& options) {
     } catch (const Error& error) {
       if (show) std::fprintf(stderr, "\r\x1b[K");
       if (specs.size() == 1 || interrupted()) throw;
-      std::cerr << "not fetched: " << spec.task() << ": " << error.what() << '\n';
+      std::cerr << fill_lines("not fetched: " + spec.task() + ": " + error.what(), kWidth, "\n  ") << '\n';
       failed += (failed.empty() ? "" : ", ") + spec.task();
       continue;
     }
@@ -162,14 +209,29 @@ void fetch(const Options& options) {
                           : file.state == State::fetched ? "fetched"
                                                          : "would fetch",
                           13)
-                << file.to << (file.state == State::present ? "" : "  from " + file.url);
-      if (!file.sha256.empty()) {
-        std::cout << "  sha256 " << file.sha256 << (file.verified ? "" : " (no published digest)");
+                << file.to;
+      if (file.state == State::would_fetch) {
+        std::cout << "  " << (file.bytes == 0 ? "size not published" : mebibytes(file.bytes));
+        ++planned;
+        unknown += file.bytes == 0;
+        total += file.bytes;
       }
       std::cout << '\n';
+      const std::string margin(13, ' ');
+      if (file.state != State::present) std::cout << margin << file.url << '\n';
+      if (!file.sha256.empty()) {
+        std::cout << margin << "sha256 " << file.sha256 << '\n';
+        if (!file.verified) std::cout << margin << "(no published digest)\n";
+      }
     }
     const std::string note = datasets::status(spec, root).note;
-    if (!note.empty()) std::cerr << spec.task() << ": " << note << '\n';
+    if (!note.empty()) print_words(spec.task() + ": ", spec.task().size() + 2, note);
+  }
+  if (options.dry_run && planned > 0) {
+    std::cout << planned << (planned == 1 ? " file" : " files") << " to fetch";
+    if (unknown < planned) std::cout << ", " << mebibytes(total);
+    if (unknown > 0 && unknown < planned) std::cout << " and " << unknown << " of unknown size";
+    std::cout << "; nothing was fetched\n";
   }
   if (!failed.empty() && !options.dry_run) throw_bad_input("not everything was fetched", failed);
 }
@@ -188,7 +250,7 @@ void add_data(CLI::App& app, Session& session) {
   CLI::App* fetch_verb =
       verb->add_subcommand("fetch", "Download the publishers' files that are missing");
   for (CLI::App* kind : {list_verb, verify_verb, fetch_verb}) {
-    auto* tasks = kind->add_option("tasks", options->tasks, "Tasks or suites, separated by commas");
+    auto* tasks = kind->add_option("tasks", options->tasks, "Tasks or suites (all: none)");
     if (kind == fetch_verb) tasks->required();
     kind->add_option("--data", options->data, kDataHelp)->type_name("DIR");
     kind->add_option("--tasks-dir", options->task_directories, "Folder with task files of your own")

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "harness/cli/data_root.h"
 #include "harness/cli/verbs.h"
+#include "harness/terminal/words.h"
 #include "tasks/task.h"
 
 namespace assay::harness {
@@ -90,9 +91,10 @@ void print_text(const tasks::Task& task, size_t i, const tasks::Prompt& prompt,
     for (const auto& gold : prompt.gold_texts) std::cout << " \"" << utf8::printable(gold) << '"';
     std::cout << '\n';
   }
-  std::cout << "   exemplars:";
-  for (const auto& exemplar : prompt.exemplars) std::cout << ' ' << exemplar;
-  std::cout << "\n\n";
+  constexpr std::string_view kExemplars = "   exemplars: ";
+  std::cout << kExemplars
+            << fill_lines(prompt.exemplars, 79 - kExemplars.size(), "\n" + std::string(kExemplars.size(), ' '), " ")
+            << "\n\n";
 }
 
 // What a tokenizer does at the ends of a task's prompts. A prompt is a distinct context of a
