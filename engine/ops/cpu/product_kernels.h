@@ -320,19 +320,33 @@ void pack_f32(const float* const* rows, int64_t k, void* out) {
   }
 }
 
+// Columns [begin, begin + 2 * kLanes) of a panel whose rows all exist: pairs of columns are transposed as lanes.
+template <class V>
+inline void pack_bf16_pairs(const uint16_t* const* rows, int64_t begin, uint16_t* to) {
+  for (int first = 0; first < kPanel<V>; first += V::kLanes) {
+    typename V::F pairs[V::kLanes];
+    for (int j = 0; j < V::kLanes; ++j) pairs[j] = V::load(reinterpret_cast<const float*>(rows[first + j] + begin));
+    V::transpose(pairs);
+    for (int i = 0; i < V::kLanes; ++i) {
+      V::store(reinterpret_cast<float*>(to + (begin + 2 * i) * kPanel<V> + 2 * first), pairs[i]);
+    }
+  }
+}
+
 template <class V>
 void pack_bf16(const uint16_t* const* rows, int64_t k, void* out) {
   auto* to = static_cast<uint16_t*>(out);
   const int64_t padded = k + (k & 1);
-  for (int64_t begin = 0; begin < padded; begin += 32) {  // a cache line of every row at a time
-    const int64_t end = padded < begin + 32 ? padded : begin + 32;
+  bool whole = true;
+  for (int j = 0; j < kPanel<V>; ++j) whole = whole && rows[j] != nullptr;
+  int64_t begin = 0;
+  for (; whole && begin + 2 * V::kLanes <= k; begin += 2 * V::kLanes) pack_bf16_pairs<V>(rows, begin, to);
+  for (; begin < padded; begin += 2) {
     for (int j = 0; j < kPanel<V>; ++j) {
       const uint16_t* row = rows[j];
-      for (int64_t i = begin; i < end; i += 2) {
-        uint16_t* pair = to + (i * kPanel<V> + 2 * j);
-        pair[0] = row != nullptr ? row[i] : 0;
-        pair[1] = row != nullptr && i + 1 < k ? row[i + 1] : 0;
-      }
+      uint16_t* pair = to + (begin * kPanel<V> + 2 * j);
+      pair[0] = row != nullptr ? row[begin] : 0;
+      pair[1] = row != nullptr && begin + 1 < k ? row[begin + 1] : 0;
     }
   }
 }
