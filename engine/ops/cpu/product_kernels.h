@@ -209,6 +209,7 @@ inline void thin_tile(const ThinProduct& t, int first_panel) {
   using F = typename V::F;
   using Activation = typename Step::Activation;
   constexpr int kColumns = RowStride;  // a K block
+  constexpr int64_t kStepBytes = Source::kBytes * 2 * kPanel<V>;
   const int64_t blocks = (t.k + kColumns - 1) / kColumns;
   const uint8_t* weights[P];
   for (int p = 0; p < P; ++p) weights[p] = t.weights + (first_panel + p) * t.panel_bytes;
@@ -222,25 +223,33 @@ inline void thin_tile(const ThinProduct& t, int first_panel) {
     const auto* a = reinterpret_cast<const Activation*>(t.activations + block * t.block_bytes);
     const int columns = static_cast<int>(t.k - block * kColumns < kColumns ? t.k - block * kColumns
                                                                            : kColumns);
-    for (int k = 0; k < columns; k += 2) {
+    // The end of a panel fetches the beginning of the one that this stream reads next.
+    constexpr int kTail = static_cast<int>(kThinPrefetch / kStepBytes * 2);
+    const int tail = block + 1 < blocks ? columns : columns < kTail ? 0 : columns - kTail;
+    for (int begin = 0; begin < columns;) {
+      const int end = begin < tail ? tail : columns;
+      const int64_t ahead = kThinPrefetch + (begin < tail ? 0 : (P - 1) * t.panel_bytes);
+      for (int k = begin; k < end; k += 2) {
 #pragma GCC unroll 8
-      for (int p = 0; p < P; ++p) {
-        typename Step::X w[Source::kSteps][2];
-        Source::load(weights[p], w);
-        for (int64_t line = 0; line < Source::kBytes * 2 * kPanel<V>; line += 64) {
-          __builtin_prefetch(weights[p] + kThinPrefetch + line, 0, 3);
-        }
-        weights[p] += Source::kBytes * 2 * kPanel<V>;
+        for (int p = 0; p < P; ++p) {
+          typename Step::X w[Source::kSteps][2];
+          Source::load(weights[p], w);
+          for (int64_t line = 0; line < kStepBytes; line += 64) {
+            __builtin_prefetch(weights[p] + ahead + line, 0, 3);
+          }
+          weights[p] += kStepBytes;
 #pragma GCC unroll 2
-        for (int s = 0; s < Source::kSteps; ++s) {
+          for (int s = 0; s < Source::kSteps; ++s) {
 #pragma GCC unroll 16
-          for (int r = 0; r < R; ++r) {
-            const auto x = Step::activation(a + r * RowStride + k + s);
-            acc[p][r][0] = Step::multiply_add(x, w[s][0], acc[p][r][0]);
-            acc[p][r][1] = Step::multiply_add(x, w[s][1], acc[p][r][1]);
+            for (int r = 0; r < R; ++r) {
+              const auto x = Step::activation(a + r * RowStride + k + s);
+              acc[p][r][0] = Step::multiply_add(x, w[s][0], acc[p][r][0]);
+              acc[p][r][1] = Step::multiply_add(x, w[s][1], acc[p][r][1]);
+            }
           }
         }
       }
+      begin = end;
     }
     if constexpr (kScaled) {
       for (int p = 0; p < P; ++p) {
