@@ -75,7 +75,7 @@ std::unique_ptr<ops::Backend> open_backend(const EngineOptions& options,
                   "auto or portable with --device cuda");
     }
     return ops::make_cuda_backend(options.device().index, numerics, workers, ue8m0, preparing,
-                                  options.kernels == Kernels::automatic);
+                                  options.kernels == Kernels::automatic, options.graphs);
   }
   return ops::make_cpu_backend(options.kernels, numerics, workers, ue8m0);
 }

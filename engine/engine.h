@@ -102,6 +102,7 @@ struct EngineOptions {
   int pass_tokens = 0;                 // most tokens a pass; 0: chosen from the memory budget
   bool expert_load = true;             // collect expert-load statistics
   bool speculate_mtp = false;          // draft with the MTP layer in generation (same text, same bits)
+  bool graphs = true;                  // a GPU's decoding steps as CUDA graphs (same bits)
   bool require_tokenizer = true;       // false: token ids only, tokenizer() may not be called
   // Weights that stay in memory are prepared beside what the caller does between opening and its first
   // call (CPU). False: where that would disturb, as when measuring.

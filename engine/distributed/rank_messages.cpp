@@ -108,7 +108,8 @@ Bytes encode(const EngineOptions& o) {
   WireWriter out;
   out.list(o.model.string()).list(o.config.string()).put(o.numerics).put(o.kernels).list(o.devices);
   out.put(o.parallel).put(o.gpu_memory_bytes).put(o.threads).put(o.memory_bytes).put(o.pass_tokens);
-  out.put(o.expert_load).put(o.speculate_mtp).put(o.require_tokenizer).put(o.prepare_ahead);
+  out.put(o.expert_load).put(o.speculate_mtp).put(o.graphs).put(o.require_tokenizer);
+  out.put(o.prepare_ahead);
   return out.take();
 }
 EngineOptions decode_options(const Bytes& bytes) {
@@ -126,6 +127,7 @@ EngineOptions decode_options(const Bytes& bytes) {
   o.pass_tokens = in.get<int>();
   o.expert_load = in.get<bool>();
   o.speculate_mtp = in.get<bool>();
+  o.graphs = in.get<bool>();
   o.require_tokenizer = in.get<bool>();
   o.prepare_ahead = in.get<bool>();
   return o;

@@ -86,10 +86,12 @@ void Drafting::make(model::KvPool& pool, const GenerationRows& rows,
       entry_slots_.push_back(segment.slots[segment.position + i - 1]);
     }
   }
-  model::gather(runner_.backend(), states(), entry_slots_, before);
   before_pass();
+  Runner::Step step(runner_, true, 1);
+  model::gather(runner_.backend(), states(), entry_slots_, before);
   const ops::Rows output = drafter_->run(rows.ids, before, rows.input(model::Form::absorbed), pool);
   if (!rows.next.empty()) std::ranges::copy(drafter_->guess(output, rows.next), guesses_.begin());
+  step.finish();
 }
 
 }  // namespace assay::engine

@@ -161,9 +161,11 @@ class GenerateRun {
   // memory ran out: nothing has happened then but layers_done_ layers counting their experts.
   bool compute(model::Form form, int first_counted) {
     try {
+      Runner::Step step(runner_, form == model::Form::absorbed, static_cast<int>(runner_.config().layers));
       const ops::Rows hidden = run(form, first_counted);
       if (drafting_) drafting_->keep_states(hidden, rows_);
       if (ranks_.last()) chooser_.look(hidden, rows_.next, rows_.advancing);
+      step.finish();
     } catch (const ops::OutOfMemory&) {
       if (rows_.count() == 1) throw;
       if (form == model::Form::absorbed && rows_.segments.size() == 1) throw;  // a draft's
@@ -216,7 +218,8 @@ class GenerateRun {
     layers_done_ = 0;
     const bool drafts = drafting_ && form == model::Form::absorbed;
     accompany(PassKind::layers);
-    return runner_.run(rows_.ids, rows_.input(form), pool_, [&](int layer, const ops::Routing* routing) {
+    return runner_.run(rows_.ids, rows_.input(form), pool_,
+                       [this, first_counted, drafts](int layer, const ops::Routing* routing) {
       layers_done_ = layer + 1;
       if (!expert_load_ || !routing) return;
       if (layer >= first_counted) load_.add(rows_.pieces, layer, *routing);

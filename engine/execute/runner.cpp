@@ -52,15 +52,54 @@ ops::Rows Runner::run(std::span<const TokenId> ids, const model::PassInput& pass
   for (int layer = range.begin; layer < range.end; ++layer) {
     const model::PreparedLayer& weights = layers_.acquire(layer, absorbed);
     const ops::Routing* routing = decoder_.layer(weights, pass, pool, layer - range.begin, x);
+    if (in_step_) {
+      backend_.note_layer(x, routing != nullptr);
+      put_off_.push_back({layer, &weights, routing != nullptr});
+      continue;
+    }
     // Finite weights can still overflow. Whatever is not finite inside a layer arrives here: every op
     // passes NaN on, and what infinities cancel to is NaN.
-    if (!backend_.all_finite(x)) throw_overflow("layer " + std::to_string(layer) + " computes values");
+    if (!backend_.all_finite(x)) throw_layer_overflow(layer);
     if (routing) backend_.read_routing(decoder_.routing());
     count(weights, routing, absorbed);
     if (hook) hook(layer, routing);
   }
+  if (in_step_) put_off_hook_ = hook;
   if (range.end < static_cast<int>(config().layers)) ranks_.send_rows(x);
   return x;
+}
+
+Runner::Step::Step(Runner& runner, bool decoding, int layers)
+    : runner_(runner),
+      open_(decoding && runner.ranks_.alone() && !runner.layers_.streams() &&
+            runner.backend_.begin_step(layers)) {
+  runner_.in_step_ = open_;
+  runner_.put_off_.clear();
+}
+
+Runner::Step::~Step() {
+  if (open_) runner_.backend_.drop_step();
+  runner_.in_step_ = false;
+}
+
+void Runner::Step::finish() {
+  if (!open_) return;
+  ops::StepNotes notes;
+  runner_.backend_.end_step(notes);
+  open_ = false;
+  runner_.settle(notes);
+}
+
+// What run() does behind each layer, in the same order.
+void Runner::settle(const ops::StepNotes& notes) {
+  size_t routed = 0;
+  for (size_t i = 0; i < put_off_.size(); ++i) {
+    const PutOff& put_off = put_off_[i];
+    if (static_cast<int>(i) == notes.first_overflow) throw_layer_overflow(put_off.layer);
+    const ops::Routing* routing = put_off.routed ? &notes.routing[routed++] : nullptr;
+    count(*put_off.weights, routing, true);
+    if (put_off_hook_) put_off_hook_(put_off.layer, routing);
+  }
 }
 
 void Runner::embed(std::span<const TokenId> ids, ops::Rows x) {
@@ -80,6 +119,10 @@ void Runner::trim() {
   hidden_.drop();
   normed_.drop();
   backend_.trim();
+}
+
+void Runner::throw_layer_overflow(int layer) const {
+  throw_overflow("layer " + std::to_string(layer) + " computes values");
 }
 
 void Runner::throw_overflow(const std::string& what) const {

@@ -44,6 +44,24 @@ class Runner {
   ops::Rows run(std::span<const TokenId> ids, const model::PassInput& pass, model::KvPool& pool,
                 const LayerHook& hook);
 
+  // While one exists, a device may put off what is done (Backend::begin_step), and run() leaves checks, hooks
+  // and counting of its layers to finish().
+  class Step {
+   public:
+    // `decoding`: a pass of newest tokens or of drafts, `layers` long; else nothing is put off. Where ranks
+    // compute together or weights are streamed, neither.
+    Step(Runner& runner, bool decoding, int layers);
+    ~Step();
+    Step(const Step&) = delete;
+    Step& operator=(const Step&) = delete;
+    // Throws what run() would have.
+    void finish();
+
+   private:
+    Runner& runner_;
+    bool open_;
+  };
+
   // Throws bad_input: `what` names what turned out not to be finite.
   [[noreturn]] void throw_overflow(const std::string& what) const;
   // After OutOfMemory, before a smaller pass: gives back the memory of intermediate results, those that
@@ -68,6 +86,14 @@ class Runner {
   model::KvPool make_pool(int64_t slots, int extra_layers = 0) const;
 
  private:
+  // A layer of a step that has been computed, or will be.
+  struct PutOff {
+    int layer;
+    const model::PreparedLayer* weights;
+    bool routed;
+  };
+  void settle(const ops::StepNotes& notes);
+  [[noreturn]] void throw_layer_overflow(int layer) const;
   void embed(std::span<const TokenId> ids, ops::Rows x);
   void count(const model::PreparedLayer& layer, const ops::Routing* routing, bool absorbed);
   void prepare_head();
@@ -85,6 +111,9 @@ class Runner {
   const WorkRates expanded_rates_, absorbed_rates_;
   Work work_;
   std::vector<uint8_t> chosen_;  // experts of a layer
+  bool in_step_ = false;
+  std::vector<PutOff> put_off_;
+  LayerHook put_off_hook_;
   std::atomic<bool> stop_ahead_ = false;
   std::future<void> ahead_;
 };

@@ -184,6 +184,12 @@ struct HeadTargets {
   std::span<const int32_t> target;  // token ids
 };
 
+// What a step leaves for its end (Backend::note_layer).
+struct StepNotes {
+  int first_overflow = -1;       // which note's rows were the first that are not finite; negative: none
+  std::vector<Routing> routing;  // of the notes that were `routed`
+};
+
 // How a row's next token is drawn (sampling.h has the definition).
 struct Draw {
   double temperature = 1;  // > 0
@@ -229,6 +235,23 @@ class Backend {
   // --- ranks that compute together (engine/distributed) ---------------------------------------
   // Whether this rank keeps the weights of a routed expert; the others' are not prepared.
   virtual bool keeps_expert(int64_t /*expert*/, int64_t /*experts*/) const { return true; }
+
+  // --- steps --------------------------------------------------------------------------------
+  // A step is a short pass and what follows it up to its results, as decoding repeats it over and over. A
+  // device may put off the ops in between and do them together (ops/cuda: as a graph); what returns results
+  // to the host, or allocates, does first what was put off. Bits are the same, and so is the memory that
+  // ops see. Between begin_step and end_step or drop_step, a layer's routing is there for experts() alone.
+  //
+  // False, as defined here: nothing is put off and there is no step to end. `layers`: how often route() and
+  // note_layer() will be called at most.
+  virtual bool begin_step(int /*layers*/) const { return false; }
+  // Of a step, instead of all_finite() and read_routing(): whether x is finite and, where `routed`, what the
+  // last route() chose are found out at its end, without waiting for any of it here.
+  virtual void note_layer(ConstRows /*x*/, bool /*routed*/) const {}
+  // Does what was put off, and waits where something was noted.
+  virtual void end_step(StepNotes& /*out*/) const {}
+  // Instead of end_step, after an error: what was put off may remain undone. Does not throw.
+  virtual void drop_step() const {}
 
   // --- weights ------------------------------------------------------------------------------
   // Tensors of equal k. Block scales are honoured per tensor (rows of a stack keep their own).

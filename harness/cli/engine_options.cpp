@@ -28,6 +28,7 @@ engine::EngineOptions EngineFlags::options(const std::string& model) const {
     if (speculate_with != "mtp") throw_usage("--speculate knows \"mtp\" only");
     out.speculate_mtp = true;
   }
+  out.graphs = !no_graphs;
   return out;
 }
 
@@ -76,6 +77,9 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {
   if (generates) {
     verb.add_option("--speculate", flags.speculate_with,
                     "mtp: draft with the MTP layer (same text, same bits)");
+    verb.add_flag("--no-graphs", flags.no_graphs,
+                  "With --device cuda: launch the kernels of decoding steps one by\n"
+                  "one (same text, same bits)");
   }
 }
 

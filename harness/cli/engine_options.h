@@ -15,6 +15,7 @@ struct EngineFlags {
   std::string numerics = "auto", kernels = "auto", memory, device = "cpu", gpu_memory, parallel = "auto";
   int threads = 0, pass_tokens = 0;
   std::string speculate_with;
+  bool no_graphs = false;
 
   engine::EngineOptions options(const std::string& model) const;
 };
@@ -23,7 +24,7 @@ struct EngineFlags {
 bool has_tokenizer(const std::string& model);
 
 // Adds --numerics, --kernels, --device, --parallel, --gpu-memory, --threads, --memory, --pass-tokens (and
-// --speculate for generation).
+// --speculate and --no-graphs for generation).
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates);
 
 }  // namespace assay::harness

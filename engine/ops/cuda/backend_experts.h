@@ -24,17 +24,28 @@ inline void DeviceBackend::route(const Router& router, ConstRows logits, Routing
   a.normalise = router.normalise;
   a.epsilon = router.normalise_epsilon;
   a.scaling = router.scaling;
-  a.expert = expert_.ensure<int32_t>(*queue_, routed_);
-  a.weight = expert_weight_.ensure<float>(*queue_, routed_);
+  // A step keeps what all of its layers find.
+  const int64_t calls = step_layers_ > 0 ? step_layers_ : 1, call = step_layers_ > 0 ? step_routed_++ : 0;
+  require(call < calls, "route: more often than the step has layers");
+  a.expert = expert_.ensure<int32_t>(*queue_, calls * routed_) + call * routed_;
+  a.weight = expert_weight_.ensure<float>(*queue_, calls * routed_) + call * routed_;
+  routed_expert_ = a.expert;
+  routed_weight_ = a.weight;
   if (routed_ == 0) return;
   const size_t shared = static_cast<size_t>(a.experts) * 12 + static_cast<size_t>(a.groups + a.top_k) * 4;
   queue_->launch(route_kernel, blocks(logits.rows), 32, shared, a);
-  // The host reads it while the experts compute.
-  queue_->start_download(0, expert_.data(), static_cast<size_t>(routed_) * 4);
-  queue_->start_download(1, expert_weight_.data(), static_cast<size_t>(routed_) * 4);
+  // The host reads it while the experts compute; of a step, at its end.
+  if (step_layers_ == 0) start_reading_routing(routed_);
+}
+
+// The first `entries` of what route() has found.
+inline void DeviceBackend::start_reading_routing(int64_t entries) const {
+  queue_->start_download(0, expert_.data(), static_cast<size_t>(entries) * 4);
+  queue_->start_download(1, expert_weight_.data(), static_cast<size_t>(entries) * 4);
 }
 
 inline void DeviceBackend::read_routing(Routing& routing) const {
+  require(step_layers_ == 0, "read_routing: within a step");
   routing.expert.resize(static_cast<size_t>(routed_));
   routing.weight.resize(static_cast<size_t>(routed_));
   if (routed_ == 0) return;
@@ -80,8 +91,8 @@ inline void DeviceBackend::experts(std::span<const ExpertWeights> experts, int t
   for (int64_t first = 0; first < x.rows; first += step) {
     const int64_t rows = std::min(step, x.rows - first), at = first * top_k;
     const size_t entries = static_cast<size_t>(rows * top_k);
-    const int32_t* chosen = reinterpret_cast<const int32_t*>(expert_.data()) + at;
-    const float* weight = reinterpret_cast<const float*>(expert_weight_.data()) + at;
+    const int32_t* chosen = routed_expert_ + at;
+    const float* weight = routed_weight_ + at;
     if (from_host) {
       chosen = queue_->stage(routing.expert.data() + at, entries);
       weight = queue_->stage(routing.weight.data() + at, entries);
@@ -98,17 +109,22 @@ inline void DeviceBackend::expert_rows(const ExpertGroup& group, int top_k, cons
   const auto count = static_cast<int64_t>(group.up_weights.size());
   const DevicePart *up = group.up, *down = group.down;
   // Entries by expert. A stable sort: rows ascend within an expert.
-  int32_t* numbers = entries_.ensure<int32_t>(*queue_, n);
   int32_t* sorted = sorted_.ensure<int32_t>(*queue_, n);
-  int32_t* entry = entry_.ensure<int32_t>(*queue_, n);
   int32_t* entry_row = entry_row_.ensure<int32_t>(*queue_, n);
   int32_t* place = place_.ensure<int32_t>(*queue_, n);
   const dim3 over_entries = blocks(layout::divide_up(n, kRowThreads));
-  queue_->launch(count_up_kernel, over_entries, kRowThreads, 0, CountUpArgs{numbers, n});
-  queue_->sort_pairs(chosen, sorted, numbers, entry, n,
-                     static_cast<int>(std::bit_width(static_cast<uint64_t>(count))));
-  queue_->launch(entry_kernel, over_entries, kRowThreads, 0,
-                 EntryArgs{entry, static_cast<int32_t>(n), top_k, entry_row, place});
+  if (n <= queue_->ranked_entries()) {
+    queue_->launch(rank_kernel, over_entries, kRowThreads, kRowThreads * sizeof(int32_t),
+                   RankArgs{chosen, static_cast<int32_t>(n), top_k, sorted, entry_row, place});
+  } else {
+    int32_t* numbers = entries_.ensure<int32_t>(*queue_, n);
+    int32_t* entry = entry_.ensure<int32_t>(*queue_, n);
+    queue_->launch(count_up_kernel, over_entries, kRowThreads, 0, CountUpArgs{numbers, n});
+    queue_->sort_pairs(chosen, sorted, numbers, entry, n,
+                       static_cast<int>(std::bit_width(static_cast<uint64_t>(count))));
+    queue_->launch(entry_kernel, over_entries, kRowThreads, 0,
+                   EntryArgs{entry, static_cast<int32_t>(n), top_k, entry_row, place});
+  }
 
   // The mean number of rows an expert gets decides on the tile; it does not change bits.
   const int64_t rows = tile_rows(up->shape, layout::divide_up(n, count));

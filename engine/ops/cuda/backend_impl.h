@@ -127,12 +127,13 @@ class DeviceBackend final : public Backend {
   Numerics numerics() const override { return numerics_; }
   KvType kv_type() const override { return kv_type_of(numerics_, DeviceKind::cuda); }
   const Workers& workers() const override { return workers_; }
+  const Queue& queue() const { return *queue_; }
 
   // --- memory -------------------------------------------------------------------------------------
   std::byte* allocate(size_t bytes) const override { return queue_->allocate(std::max<size_t>(bytes, 1)); }
   void trim() const override {
     for (DeviceArray* array :
-         {&overflow_, &embedded_, &operand_, &operand_scale_, &expert_hidden_, &expert_out_, &expert_,
+         {&overflow_, &operand_, &operand_scale_, &expert_hidden_, &expert_out_, &expert_,
           &expert_weight_, &sorted_, &entries_, &entry_, &entry_row_, &place_, &tiles_, &tile_count_,
           &columns_, &ranked_, &ranked_ids_, &choices_, &logits_, &head_state_, &logprob_, &argmax_,
           &argmax_logprob_}) {
@@ -189,7 +190,7 @@ class DeviceBackend final : public Backend {
   // The table stays in host memory: its rows are gathered there and uploaded.
   void embed(const TensorView& table, std::span<const TokenId> ids, Rows out) const override {
     require(table.cols() == out.cols && static_cast<int64_t>(ids.size()) == out.rows, "embed: shapes");
-    const int64_t step = std::max<int64_t>(1, (int64_t{4} << 20) / out.cols);
+    const int64_t step = std::max<int64_t>(1, (int64_t{1} << 20) / out.cols);
     std::vector<float> rows;
     for (int64_t begin = 0; begin < out.rows; begin += step) {
       const int64_t n = std::min(step, out.rows - begin);
@@ -201,13 +202,8 @@ class DeviceBackend final : public Backend {
           dequantize_row(table, id, &rows[static_cast<size_t>(i * out.cols)]);
         }
       });
-      if (out.stride == out.cols) {
-        upload(reinterpret_cast<std::byte*>(out.row(begin)), rows.data(), rows.size() * sizeof(float));
-        continue;
-      }
-      float* packed = embedded_.ensure<float>(*queue_, n * out.cols);
-      upload(reinterpret_cast<std::byte*>(packed), rows.data(), rows.size() * sizeof(float));
-      copy_rows(reinterpret_cast<const std::byte*>(packed), out.cols * 4, {},
+      const float* staged = queue_->stage(rows.data(), rows.size());
+      copy_rows(reinterpret_cast<const std::byte*>(staged), out.cols * 4, {},
                 reinterpret_cast<std::byte*>(out.row(begin)), out.stride * 4, {}, n, out.cols * 4);
     }
   }
@@ -230,13 +226,9 @@ class DeviceBackend final : public Backend {
   }
   bool all_finite(ConstRows x) const override {
     if (x.rows == 0) return true;
-    int32_t* overflow = overflow_.ensure<int32_t>(*queue_, 1);
-    queue_->launch(clear_kernel, dim3(1), 1, 0, FiniteArgs{nullptr, 0, 0, overflow});
-    queue_->launch(finite_kernel, blocks(x.rows), kRowThreads, 0,
-                   FiniteArgs{x.data, x.stride, static_cast<int>(x.cols), overflow});
-    int32_t any = 0;
-    download(&any, overflow_.data(), sizeof any);
-    return any == 0;
+    require(step_layers_ == 0, "all_finite: within a step");
+    look_for_overflow(x, 0);
+    return read_overflow() < 0;
   }
   void rope(Rows x, int heads, int64_t head_stride, int64_t offset, int dim, const int32_t* positions,
             const RopeTable& table) const override {
@@ -261,6 +253,12 @@ class DeviceBackend final : public Backend {
     queue_->launch(from_bf16_kernel, blocks(out.rows), kRowThreads, 0,
                    Bf16Args{out.data, out.stride, const_cast<uint16_t*>(x), stride, static_cast<int>(out.cols)});
   }
+
+  // --- steps: backend_step.h -----------------------------------------------------------------------
+  bool begin_step(int layers) const override;
+  void note_layer(ConstRows x, bool routed) const override;
+  void end_step(StepNotes& out) const override;
+  void drop_step() const override;
 
   // --- products, attention, head: backend_products.h; experts: backend_experts.h --------------------
   void linear(const Matrix& weight, ConstRows x, const float* bias, Rows out) const override;
@@ -322,6 +320,32 @@ class DeviceBackend final : public Backend {
     return matrix;
   }
 
+  // Overwrites the numbers before where it is 0.
+  void look_for_overflow(ConstRows x, int number) const {
+    int32_t* overflow = overflow_.ensure<int32_t>(*queue_, 1);
+    if (number == 0) queue_->launch(clear_kernel, dim3(1), 1, 0, FiniteArgs{nullptr, 0, 0, overflow, 0});
+    queue_->launch(finite_kernel, blocks(x.rows), kRowThreads, 0,
+                   FiniteArgs{x.data, x.stride, static_cast<int>(x.cols), overflow, number});
+  }
+  // The first number whose rows were not finite; negative: none.
+  int32_t read_overflow() const {
+    int32_t first = -1;
+    download(&first, overflow_.data(), sizeof first);
+    return first;
+  }
+  void start_reading_routing(int64_t entries) const;
+
+  // What attention() has staged, for the layers of a step that have the same segments.
+  struct StagedTiles {
+    std::vector<Segment> segments;
+    int heads, kv_heads;
+    int32_t most;  // pairs of a tile
+    const AttentionTile* tiles;
+    const int32_t* slots;
+    int64_t count;
+  };
+  StagedTiles stage_tiles(const Attention& args, int32_t most) const;
+
   struct AttentionPlan {
     bool tensor = false;  // on tensor cores; all else is theirs
     int across = 1, stages = 1, shared_bytes = 0;
@@ -382,12 +406,18 @@ class DeviceBackend final : public Backend {
   std::string profile_;
 
   // Work space; grows to the largest call.
-  mutable DeviceArray overflow_, embedded_, operand_, operand_scale_, expert_hidden_, expert_out_;
+  mutable DeviceArray overflow_, operand_, operand_scale_, expert_hidden_, expert_out_;
   mutable DeviceArray expert_, expert_weight_;  // the last route()'s result
   mutable DeviceArray sorted_, entries_, entry_, entry_row_, place_, tiles_, tile_count_;
   mutable DeviceArray columns_, ranked_, ranked_ids_, choices_;  // sampling
   mutable DeviceArray logits_, head_state_, logprob_, argmax_, argmax_logprob_;
   mutable int64_t routed_ = 0;  // entries
+  mutable const int32_t* routed_expert_ = nullptr;
+  mutable const float* routed_weight_ = nullptr;
+  // The step: its layers (0: there is none), those noted so far, which of them route.
+  mutable int step_layers_ = 0, step_noted_ = 0;
+  mutable int64_t step_routed_ = 0;
+  mutable std::vector<StagedTiles> step_tiles_;
 };
 
 }  // namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE
@@ -395,3 +425,4 @@ class DeviceBackend final : public Backend {
 #include "engine/ops/cuda/backend_experts.h"
 #include "engine/ops/cuda/backend_kept.h"
 #include "engine/ops/cuda/backend_products.h"
+#include "engine/ops/cuda/backend_step.h"

@@ -198,7 +198,18 @@ inline DeviceBackend::AttentionPlan DeviceBackend::plan_attention(const Attentio
   return plan;
 }
 
-inline void DeviceBackend::attention(const Attention& args) const {
+// Tiles of at most `most` pairs and their slots, on the device.
+inline DeviceBackend::StagedTiles DeviceBackend::stage_tiles(const Attention& args, int32_t most) const {
+  for (const StagedTiles& known : step_tiles_) {
+    if (step_layers_ > 0 && known.heads == args.heads && known.kv_heads == args.kv_heads && known.most == most &&
+        std::equal(known.segments.begin(), known.segments.end(), args.segments.begin(), args.segments.end(),
+                   [](const Segment& a, const Segment& b) {
+                     return a.row == b.row && a.count == b.count && a.position == b.position &&
+                            a.slots == b.slots;
+                   })) {
+      return known;
+    }
+  }
   // Slot lists: those that begin at the same place are the same list.
   struct List {
     const int32_t* begin;
@@ -221,8 +232,6 @@ inline void DeviceBackend::attention(const Attention& args) const {
   const auto first_head = [&](int64_t g) {  // lowest h with h * kv_heads / heads == g
     return static_cast<int32_t>((g * args.heads + args.kv_heads - 1) / args.kv_heads);
   };
-  const AttentionPlan plan = plan_attention(args);
-  const int32_t most = plan.tensor ? kTensorPairs : kPairs;
   std::vector<AttentionTile> tiles;
   for (const Segment& s : args.segments) {
     const auto list = std::lower_bound(lists.begin(), lists.end(), s.slots,
@@ -237,11 +246,23 @@ inline void DeviceBackend::attention(const Attention& args) const {
       }
     }
   }
-  if (tiles.empty()) return;
   // Long tiles first: the last blocks to run are short.
   std::stable_sort(tiles.begin(), tiles.end(), [](const AttentionTile& a, const AttentionTile& b) {
     return a.position + a.last / a.group > b.position + b.last / b.group;
   });
+  StagedTiles out{{args.segments.begin(), args.segments.end()}, args.heads, args.kv_heads, most, nullptr, nullptr,
+                  static_cast<int64_t>(tiles.size())};
+  if (tiles.empty()) return out;
+  out.tiles = queue_->stage(tiles.data(), tiles.size());
+  out.slots = queue_->stage(slots.data(), slots.size());
+  if (queue_->in_step()) step_tiles_.push_back(out);
+  return out;
+}
+
+inline void DeviceBackend::attention(const Attention& args) const {
+  const AttentionPlan plan = plan_attention(args);
+  const StagedTiles staged = stage_tiles(args, plan.tensor ? kTensorPairs : kPairs);
+  if (staged.count == 0) return;
   AttentionArgs a{};
   a.query = args.query.data;
   a.query_stride = args.query.stride;
@@ -257,13 +278,13 @@ inline void DeviceBackend::attention(const Attention& args) const {
   a.shared_dim = args.shared_dim;
   a.value_dim = args.value_dim;
   a.scale = args.scale;
-  a.tiles = queue_->stage(tiles.data(), tiles.size());
-  a.slots = queue_->stage(slots.data(), slots.size());
+  a.tiles = staged.tiles;
+  a.slots = staged.slots;
   a.out = args.out.data;
   a.out_stride = args.out.stride;
   if (plan.tensor) {
     queue_->launch(plan.across == 1 ? tensor_attention_kernel<1, 16> : tensor_attention_kernel<2, 32>,
-                   blocks(static_cast<int64_t>(tiles.size())),
+                   blocks(staged.count),
                    static_cast<unsigned>(kTensorPairs / 16 * 32 * plan.across),
                    static_cast<size_t>(plan.shared_bytes),
                    TensorAttentionArgs{a, plan.stages, plan.wide, plan.value_is_key});
@@ -271,7 +292,7 @@ inline void DeviceBackend::attention(const Attention& args) const {
   }
   const int shared = attention_shared_bytes(args.key_dim, args.shared_dim, args.value_dim);
   queue_->launch(args.kv_type == KvType::bf16 ? attention_kernel<true> : attention_kernel<false>,
-                 blocks(static_cast<int64_t>(tiles.size())), kAttentionThreads,
+                 blocks(staged.count), kAttentionThreads,
                  static_cast<size_t>(shared), a);
 }
 

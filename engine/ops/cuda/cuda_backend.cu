@@ -71,9 +71,10 @@ CudaDevice usable_cuda_device(int index) {
 void* cuda_computing_stream(int device) { return cuda::computing_stream(device); }
 
 std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
-                                           bool ue8m0_activations, bool preparing, bool tuned) {
+                                           bool ue8m0_activations, bool preparing, bool tuned,
+                                           bool graphs) {
   usable_cuda_device(device);
-  return std::make_unique<cuda::DeviceBackend>(std::make_unique<cuda::Queue>(device, preparing, tuned),
+  return std::make_unique<cuda::DeviceBackend>(std::make_unique<cuda::Queue>(device, preparing, tuned, graphs),
                                                numerics, workers, ue8m0_activations);
 }
 

@@ -33,10 +33,11 @@ CudaSupport cuda_support();
 CudaDevice usable_cuda_device(int index);
 
 // `preparing`: prepares weights for another backend of the same device, on a second thread.
-// `tuned`: with the kernels of sm_90a where the device runs them, another profile. Throws resource
-// where the device cannot be used.
+// `tuned`: with the kernels of sm_90a where the device runs them, another profile. `graphs`: steps run as
+// CUDA graphs. Throws resource where the device cannot be used.
 std::unique_ptr<Backend> make_cuda_backend(int device, Numerics numerics, const Workers& workers,
-                                           bool ue8m0_activations, bool preparing, bool tuned);
+                                           bool ue8m0_activations, bool preparing, bool tuned,
+                                           bool graphs);
 
 // The cudaStream_t that backends of a device compute on. Only where CUDA is built in.
 void* cuda_computing_stream(int device);

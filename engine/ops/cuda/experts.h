@@ -171,6 +171,35 @@ ASSAY_KERNEL tile_plan_kernel(TilePlanArgs a) {
   }
 }
 
+struct RankArgs {
+  const int32_t* expert;  // by entry
+  int32_t n, top_k;
+  int32_t* sorted;        // by place: the expert
+  int32_t *row, *place;   // as in EntryArgs
+};
+// What a sort and entry_kernel find, of few entries in one launch: an entry's place is the number of those
+// before it. Shared: an int a thread.
+ASSAY_KERNEL rank_kernel(RankArgs a) {
+  auto* experts = reinterpret_cast<int32_t*>(shared_memory());
+  const auto t = static_cast<int32_t>(threadIdx.x), threads = static_cast<int32_t>(blockDim.x);
+  const int32_t entry = static_cast<int32_t>(blockIdx.x) * threads + t;
+  const int32_t own = entry < a.n ? a.expert[entry] : 0;
+  int32_t place = 0;
+  for (int32_t first = 0; first < a.n; first += threads) {
+    __syncthreads();  // those before have been read
+    if (first + t < a.n) experts[t] = a.expert[first + t];
+    __syncthreads();
+    const int32_t count = a.n - first < threads ? a.n - first : threads;
+    for (int32_t i = 0; i < count; ++i) {
+      place += experts[i] < own || (experts[i] == own && first + i < entry);
+    }
+  }
+  if (entry >= a.n) return;
+  a.sorted[place] = own;
+  a.row[place] = entry / a.top_k;
+  a.place[entry] = place;
+}
+
 struct EntryArgs {
   const int32_t* entry;  // by place
   int32_t n, top_k;

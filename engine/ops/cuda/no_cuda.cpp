@@ -16,7 +16,8 @@ CudaDevice usable_cuda_device(int) {
                  "build it with cmake --preset cuda, or use --device cpu");
 }
 
-std::unique_ptr<Backend> make_cuda_backend(int device, Numerics, const Workers&, bool, bool, bool) {
+std::unique_ptr<Backend> make_cuda_backend(int device, Numerics, const Workers&, bool, bool, bool,
+                                           bool) {
   usable_cuda_device(device);
   return nullptr;
 }

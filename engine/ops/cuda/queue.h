@@ -6,6 +6,7 @@
 // released in the order of the device's computing stream, whichever queue it came from, so that a
 // layer prepared on a second stream may be dropped while the last kernels on it are still queued.
 // Host data reaches the device through a ring of pinned memory.
+// Within a step (step.h) launches are put off; every other call that queues something makes them first.
 // One thread at a time per queue.
 #pragma once
 
@@ -14,12 +15,16 @@
 #include <cuda_runtime.h>
 
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
+#include "engine/ops/cuda/graph.h"
 #include "engine/ops/cuda/hopper/launch.h"
+#include "engine/ops/cuda/step.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine::ops::cuda {
@@ -53,11 +58,12 @@ inline cudaStream_t computing_stream(int device) {
   return stream;
 }
 
-class Queue {
+class Queue : private StepDevice {
  public:
   // `preparing`: a stream of its own, for weights that are prepared while others compute. `tuned`:
-  // use the kernels of sm_90a where the device runs them.
-  Queue(int device, bool preparing, bool tuned) : device_(device) {
+  // use the kernels of sm_90a where the device runs them. `graphs`: put steps off.
+  Queue(int device, bool preparing, bool tuned, bool graphs)
+      : device_(device), graphs_(graphs && !preparing) {
     use();
     stream_ = computing_ = computing_stream(device);
     if (preparing) {
@@ -84,7 +90,7 @@ class Queue {
       check(cudaEventCreateWithFlags(&d.done, cudaEventDisableTiming), "creating an event");
     }
   }
-  ~Queue() {
+  ~Queue() override {
     // Errors on the way out have nobody to tell.
     cudaSetDevice(device_);
     cudaStreamSynchronize(stream_);
@@ -97,6 +103,9 @@ class Queue {
     }
     cudaFreeHost(ring_);
     cudaFree(device_ring_);
+    cudaFreeHost(step_ring_);
+    cudaFree(device_step_ring_);
+    if (step_copied_ != nullptr) cudaEventDestroy(step_copied_);
     if (own_ != nullptr) cudaStreamDestroy(own_);
   }
   Queue(const Queue&) = delete;
@@ -109,10 +118,27 @@ class Queue {
   int shared_limit() const { return shared_limit_; }
   // What experts() may hold between its products.
   static constexpr int64_t expert_bytes() { return kGpuExpertBytes; }
+  // Entries of routed rows up to which one launch of ours orders them: CUB's calls are no launches of a list.
+  static constexpr int64_t ranked_entries() { return 4096; }
+
+  // False where steps are not put off.
+  bool begin_step() {
+    if (!graphs_) return false;
+    use();
+    if (!recorder_.staging().attached() && !make_step_ring()) return false;
+    check(cudaEventSynchronize(step_copied_), "waiting for the device");
+    recorder_.begin();
+    return true;
+  }
+  void end_step() { recorder_.end(); }
+  void drop_step() { recorder_.drop(); }
+  // Whether what is staged now stays to the end of the step.
+  bool in_step() const { return recorder_.recording(); }
 
   // Null where there is none left.
   std::byte* allocate(size_t bytes) {
     use();
+    if (recorder_.holds_memory()) recorder_.flush();
     void* memory = nullptr;
     const cudaError_t status = cudaMallocAsync(&memory, bytes, stream_);
     if (status == cudaErrorMemoryAllocation) {
@@ -125,17 +151,18 @@ class Queue {
   // Gives what the pool keeps back to the device.
   void trim() {
     synchronise();
+    recorder_.forget();
     cudaMemPool_t pool;
     check(cudaDeviceGetDefaultMemPool(&pool, device_), "finding the memory pool");
     check(cudaMemPoolTrimTo(pool, 0), "giving back device memory");
   }
   void release(std::byte* memory) {
-    cudaSetDevice(device_);
-    cudaFreeAsync(memory, computing_);
+    if (recorder_.release(memory)) return;
+    free(memory);
   }
 
   void upload(std::byte* to, const void* from, size_t bytes) {
-    use();
+    catch_up();
     for (size_t at = 0; at < bytes; at += kPiece) {
       const size_t n = bytes - at < kPiece ? bytes - at : kPiece;
       const size_t place = reserve(n);
@@ -160,18 +187,18 @@ class Queue {
   static void release_pinned(std::byte* memory) { cudaFreeHost(memory); }
   // Queued only: on a preparing queue others wait for it by synchronise().
   void copy_pinned(std::byte* to, const std::byte* from, size_t bytes) {
-    use();
+    catch_up();
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "uploading");
   }
   void download(void* to, const std::byte* from, size_t bytes) {
-    use();
+    catch_up();
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "downloading");
     synchronise();
   }
   // What the memory holds at this point of the stream, to be picked up later: the host waits for what
   // was queued before it only.
   void start_download(int which, const std::byte* from, size_t bytes) {
-    use();
+    catch_up();
     Download& d = downloads_[which];
     if (bytes > d.size) {
       if (d.pinned != nullptr) check(cudaFreeHost(d.pinned), "freeing pinned memory");
@@ -188,7 +215,7 @@ class Queue {
     std::memcpy(to, downloads_[which].pinned, bytes);
   }
   void synchronise() {
-    use();
+    catch_up();
     check(cudaStreamSynchronize(stream_), "waiting for the device");
   }
 
@@ -197,6 +224,10 @@ class Queue {
   const T* stage(const T* values, size_t n) {
     use();
     const size_t bytes = n * sizeof(T);
+    if (recorder_.recording()) {
+      const size_t place = recorder_.stage(values, bytes);
+      if (place != Staging::kNoRoom) return reinterpret_cast<const T*>(device_step_ring_ + place);
+    }
     if (bytes > kPiece) return reinterpret_cast<const T*>(stage_oversize(values, bytes));
     const size_t place = reserve(bytes);
     std::memcpy(ring_ + place, values, bytes);
@@ -234,8 +265,7 @@ class Queue {
                                  static_cast<int>(shared)),
             "reserving shared memory");
     }
-    kernel<<<grid, threads, shared, stream_>>>(args);
-    check(cudaGetLastError(), "launching a kernel");
+    make(reinterpret_cast<const void*>(kernel), grid, threads, shared, args);
   }
 
   TensorMap make_map(const void* data, int64_t rows, int64_t padded_k, bool fp8) const {
@@ -243,10 +273,13 @@ class Queue {
   }
   void launch_tuned(const TunedArgs& args, bool fp8, bool swiglu, unsigned blocks) {
     use();
-    check(launch_tuned_product(args, fp8, swiglu, blocks, stream_), "launching a kernel");
+    const void* kernel = nullptr;
+    check(tuned_product(fp8, swiglu, &kernel), "reserving shared memory");
+    make(kernel, dim3(blocks), hopper::kThreads, hopper::kSharedBytes, args);
   }
 
  private:
+  static constexpr size_t kStepRing = size_t{32} << 20;
   static constexpr size_t kSegment = size_t{16} << 20, kSegments = 4, kRing = kSegment * kSegments;
   // An op stages at most three arrays: less than a segment, so that it touches two at most.
   static constexpr size_t kPiece = kSegment / 4;
@@ -262,7 +295,7 @@ class Queue {
   // CUB's calls: asked for the bytes of work space first, then with them.
   template <class Call>
   void sort(const Call& call) {
-    use();
+    catch_up();
     size_t bytes = 0;
     check(call(nullptr, bytes), "sorting");
     if (bytes > sort_bytes_) {
@@ -277,6 +310,75 @@ class Queue {
   }
 
   void use() const { check(cudaSetDevice(device_), "choosing the device"); }
+  // Before what has to come behind the launches that were put off.
+  void catch_up() {
+    use();
+    if (recorder_.recording()) recorder_.flush();
+  }
+
+  // A launch, or the promise of one.
+  template <class Args>
+  void make(const void* kernel, dim3 grid, unsigned threads, size_t shared, const Args& args) {
+    static_assert(std::is_trivially_copyable_v<Args>);
+    Args copy = args;
+    if (recorder_.recording()) {
+      clear_padding(copy);
+      recorder_.add(kernel, {grid.x, grid.y, grid.z}, threads, shared, &copy, sizeof copy);
+      return;
+    }
+    void* params[] = {&copy};
+    check(cudaLaunchKernel(kernel, grid, dim3(threads), params, shared, stream_), "launching a kernel");
+  }
+
+  // --- StepDevice ---------------------------------------------------------------------------------
+  void copy_staged(size_t begin, size_t bytes) override {
+    check(cudaMemcpyAsync(device_step_ring_ + begin, step_ring_ + begin, bytes, cudaMemcpyHostToDevice,
+                          stream_),
+          "uploading");
+    check(cudaEventRecord(step_copied_, stream_), "recording an event");
+  }
+  void launch_all(const LaunchList& list) override {
+    for (size_t i = 0; i < list.size(); ++i) {
+      check(NodeParams(list, i).launch(stream_), "launching a kernel");
+    }
+  }
+  std::unique_ptr<StepGraph> build(const LaunchList& list) override {
+    auto graph = std::make_unique<CudaGraph>(stream_);
+    const cudaError_t status = graph->build(list);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // not to be seen by the next check
+      return nullptr;
+    }
+    check(status, "building a graph");
+    return graph;
+  }
+  void set_args(StepGraph& graph, const LaunchList& list, size_t i) override {
+    check(static_cast<CudaGraph&>(graph).set_args(list, i), "changing a graph");
+  }
+  void run(StepGraph& graph) override {
+    check(static_cast<CudaGraph&>(graph).run(), "launching a graph");
+  }
+  void free(std::byte* memory) override {
+    cudaSetDevice(device_);
+    cudaFreeAsync(memory, computing_);
+  }
+  // False where there is no memory for it; then never again.
+  bool make_step_ring() {
+    void *host = nullptr, *device = nullptr;
+    if (cudaMallocHost(&host, kStepRing) != cudaSuccess || cudaMalloc(&device, kStepRing) != cudaSuccess) {
+      cudaGetLastError();
+      cudaFreeHost(host);
+      graphs_ = false;
+      return false;
+    }
+    step_ring_ = static_cast<std::byte*>(host);
+    device_step_ring_ = static_cast<std::byte*>(device);
+    std::memset(step_ring_, 0, kStepRing);
+    check(cudaMemsetAsync(device_step_ring_, 0, kStepRing, stream_), "clearing device memory");
+    check(cudaEventCreateWithFlags(&step_copied_, cudaEventDisableTiming), "creating an event");
+    recorder_.staging().attach(step_ring_, kStepRing);
+    return true;
+  }
 
   // A place of the ring. On entering a segment, what was queued with data of the last but one is
   // behind us in the stream, so its event is recorded then; its last use of this segment is waited for.
@@ -315,6 +417,10 @@ class Queue {
   Download downloads_[2];
   void* sort_space_ = nullptr;
   size_t sort_bytes_ = 0;
+  bool graphs_;
+  std::byte *step_ring_ = nullptr, *device_step_ring_ = nullptr;
+  cudaEvent_t step_copied_ = nullptr;  // the host may write the step's ring again
+  StepRecorder recorder_{*this};
 };
 
 }  // namespace assay::engine::ops::cuda

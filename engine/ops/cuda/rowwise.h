@@ -100,14 +100,15 @@ struct FiniteArgs {
   const float* x;
   int64_t stride;
   int cols;
-  int32_t* overflow;  // set where an element is NaN or infinite
+  int32_t* overflow;  // gets `number` where an element is NaN or infinite, unless it has one
+  int32_t number;     // not negative
 };
-ASSAY_KERNEL clear_kernel(FiniteArgs a) { *a.overflow = 0; }
+ASSAY_KERNEL clear_kernel(FiniteArgs a) { *a.overflow = -1; }
 ASSAY_KERNEL finite_kernel(FiniteArgs a) {
   const float* x = a.x + blockIdx.x * a.stride;
   bool any = false;
   for (int c = static_cast<int>(threadIdx.x); c < a.cols; c += kRowThreads) any |= !(fabsf(x[c]) <= kLargest);
-  if (any) *a.overflow = 1;  // whoever writes, writes this
+  if (any && *a.overflow < 0) *a.overflow = a.number;  // whoever writes, writes this
 }
 
 struct Bf16Args {

@@ -45,16 +45,12 @@ TensorMap make_tensor_map(const void* data, int64_t rows, int64_t padded_k, bool
   return out;
 }
 
-cudaError_t launch_tuned_product(const TunedArgs& args, bool fp8, bool swiglu, unsigned blocks,
-                                 cudaStream_t stream) {
-  const auto kernel =
+cudaError_t tuned_product(bool fp8, bool swiglu, const void** kernel) {
+  const auto function =
       fp8 ? (swiglu ? tuned_product_kernel<true, true> : tuned_product_kernel<true, false>)
           : (swiglu ? tuned_product_kernel<false, true> : tuned_product_kernel<false, false>);
-  const cudaError_t status = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, hopper::kSharedBytes);
-  if (status != cudaSuccess) return status;
-  kernel<<<blocks, hopper::kThreads, hopper::kSharedBytes, stream>>>(args);
-  return cudaGetLastError();
+  *kernel = reinterpret_cast<const void*>(function);
+  return cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, hopper::kSharedBytes);
 }
 
 }  // namespace assay::engine::ops::cuda

@@ -12,8 +12,8 @@ namespace assay::engine::ops::cuda {
 // Device memory [rows][padded_k], bf16 or e4m3, in boxes of 128 rows x 128 bytes. Throws resource
 // where the driver has no TMA.
 TensorMap make_tensor_map(const void* data, int64_t rows, int64_t padded_k, bool fp8);
-// `blocks`: at most the multiprocessors.
-cudaError_t launch_tuned_product(const TunedArgs& args, bool fp8, bool swiglu, unsigned blocks,
-                                 cudaStream_t stream);
+// The kernel of TunedArgs, ready for blocks of hopper::kThreads with hopper::kSharedBytes of shared memory, at
+// most as many as there are multiprocessors.
+cudaError_t tuned_product(bool fp8, bool swiglu, const void** kernel);
 
 }  // namespace assay::engine::ops::cuda

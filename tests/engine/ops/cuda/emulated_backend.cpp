@@ -19,6 +19,12 @@ int64_t fail_emulated_allocation(int64_t after) {
   return cuda_emulated::Queue::fail_after.exchange(after);
 }
 
+void use_emulated_graphs(bool graphs) { cuda_emulated::Queue::graphs = graphs; }
+void limit_emulated_step_ring(size_t bytes) { cuda_emulated::Queue::step_ring = bytes; }
+const StepCounts& emulated_step_counts(const Backend& backend) {
+  return static_cast<const cuda_emulated::DeviceBackend&>(backend).queue().step_counts();
+}
+
 int64_t limit_emulated_pinning(int64_t arrays) {
   return cuda_emulated::Queue::pinned_left.exchange(arrays);
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "engine/ops/cuda/step.h"
 #include "engine/ops/ops.h"
 
 namespace assay::engine::ops {
@@ -17,6 +18,12 @@ std::unique_ptr<Backend> make_emulated_cuda_backend(Numerics numerics, const Wor
 // The emulated device's next allocation but `after` fails, that one alone; -1: none does. Returns what
 // was left of the last call's count: -1 where the allocation has failed.
 int64_t fail_emulated_allocation(int64_t after);
+
+// Whether emulated devices put steps off (they do), in how many bytes of staged data at most (of backends made
+// from now on), and what has become of them.
+void use_emulated_graphs(bool graphs);
+void limit_emulated_step_ring(size_t bytes);
+const StepCounts& emulated_step_counts(const Backend& backend);
 
 // The emulated host has memory to pin for so many arrays more; -1: for any number. Returns what was left.
 int64_t limit_emulated_pinning(int64_t arrays);

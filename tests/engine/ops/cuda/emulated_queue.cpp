@@ -53,8 +53,46 @@ Queue::Access::~Access() {
 
 Queue::Queue(Guard guard, bool tuned) : guard_(guard), tuned_(tuned) {}
 Queue::~Queue() {
-  for (std::byte* staged : staged_) release(staged);
+  for (std::byte* staged : staged_) free(staged);
+  if (step_ring_ != nullptr) free(step_ring_);
 }
+
+bool Queue::begin_step() {
+  if (!graphs) return false;
+  if (step_ring_ == nullptr) {
+    host_step_ring_.resize(step_ring);
+    step_ring_ = take(host_step_ring_.size());
+    upload(step_ring_, host_step_ring_.data(), host_step_ring_.size());
+    recorder_.staging().attach(host_step_ring_.data(), host_step_ring_.size());
+  }
+  recorder_.begin();
+  return true;
+}
+
+namespace {
+struct ListGraph final : StepGraph {
+  explicit ListGraph(const LaunchList& l) : list(l) {}
+  LaunchList list;
+};
+}  // namespace
+
+void Queue::copy_staged(size_t begin, size_t bytes) {
+  const Access access(*this);
+  std::memcpy(step_ring_ + begin, host_step_ring_.data() + begin, bytes);
+}
+void Queue::launch_all(const LaunchList& list) {
+  const Access access(*this);
+  for (size_t i = 0; i < list.size(); ++i) {
+    const Launch& launch = list[i];
+    run_grid(dim3(launch.grid[0], launch.grid[1], launch.grid[2]), launch.threads, launch.shared,
+             [&] { callers_.at(launch.kernel)(launch.kernel, list.args(i).data()); });
+  }
+}
+std::unique_ptr<StepGraph> Queue::build(const LaunchList& list) { return std::make_unique<ListGraph>(list); }
+void Queue::set_args(StepGraph& graph, const LaunchList& list, size_t i) {
+  static_cast<ListGraph&>(graph).list.copy_args(list, i);
+}
+void Queue::run(StepGraph& graph) { launch_all(static_cast<ListGraph&>(graph).list); }
 
 std::byte* Queue::take(size_t bytes) {
   const std::lock_guard lock(memory().mutex);
@@ -87,7 +125,7 @@ std::byte* Queue::take(size_t bytes) {
   return at;
 }
 
-void Queue::release(std::byte* at) {
+void Queue::free(std::byte* at) {
   const std::lock_guard lock(memory().mutex);
   if (guard_ == Guard::bounds) {
     const auto it = guarded_.find(at);
@@ -103,10 +141,12 @@ void Queue::release(std::byte* at) {
 }
 
 void Queue::upload(std::byte* to, const void* from, size_t bytes) {
+  catch_up();
   const Access access(*this);
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 void Queue::download(void* to, const std::byte* from, size_t bytes) {
+  catch_up();
   const Access access(*this);
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
@@ -122,7 +162,7 @@ void Queue::finish_download(int which, void* to, size_t bytes) {
 
 const void* Queue::stage_bytes(const void* values, size_t bytes) {
   if (staged_.size() == kMostStaged) {
-    for (size_t i = 0; i < kMostStaged / 2; ++i) release(staged_[i]);
+    for (size_t i = 0; i < kMostStaged / 2; ++i) free(staged_[i]);
     staged_.erase(staged_.begin(), staged_.begin() + kMostStaged / 2);
   }
   staged_.push_back(take(std::max<size_t>(bytes, 1)));
