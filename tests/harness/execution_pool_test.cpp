@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/workers.h"
+#include "tests/harness/pool.h"
 
 namespace assay::harness {
 namespace {
@@ -62,19 +63,6 @@ int most_at_once(const std::vector<FinishedProgram>& programs) {
   for (const auto& [time, change] : events) most = std::max(most, now += change);
   return most;
 }
-
-std::unique_ptr<ExecutionPool> pool_or_null(int workers, int engine_threads) {
-  try {
-    return std::make_unique<ExecutionPool>("auto", workers, engine_threads);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::resource) throw;
-    return nullptr;
-  }
-}
-
-#define POOL_OR_SKIP(name, ...)                \
-  const auto name = pool_or_null(__VA_ARGS__); \
-  if (!name) GTEST_SKIP() << "SKIPPED: this machine offers no sandbox"
 
 TEST(ExecutionPool, OneProgramBesideAnEngineThatTakesAllProcessors) {
   for (const int engine_threads : {0, available_processors(), available_processors() + 5}) {

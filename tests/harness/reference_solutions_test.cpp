@@ -4,11 +4,10 @@
 
 #include <algorithm>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "harness/evaluation/execution_pool.h"
 #include "tasks/task.h"
+#include "tests/harness/pool.h"
 #include "tests/support/paths.h"
 
 namespace assay::harness {
@@ -78,25 +77,14 @@ const Case kCases[] = {
 
 class ReferenceSolutions : public testing::TestWithParam<Case> {};
 
-// None on a machine without a sandbox.
-std::unique_ptr<ExecutionPool> pool_or_none() {
-  try {
-    return std::make_unique<ExecutionPool>("auto", 0, 1);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::resource) throw;
-    return nullptr;
-  }
-}
-
-#define DATA_AND_POOL_OR_SKIP(root, pool)                                                                \
-  const fs::path root = test_paths::shared() / "datasets";                                               \
-  if (!fs::exists(root)) GTEST_SKIP() << "SKIPPED: real benchmark data is missing: " << root;            \
-  const std::unique_ptr<ExecutionPool> pool = pool_or_none();                                            \
-  if (!pool) GTEST_SKIP() << "SKIPPED: this machine offers no sandbox"
+#define DATA_OR_SKIP(root)                                 \
+  const fs::path root = test_paths::shared() / "datasets"; \
+  if (!fs::exists(root)) GTEST_SKIP() << "SKIPPED: real benchmark data is missing: " << root
 
 TEST_P(ReferenceSolutions, PassThroughTheTask) {
   const Case& wanted = GetParam();
-  DATA_AND_POOL_OR_SKIP(root, pool);
+  DATA_OR_SKIP(root);
+  POOL_OR_SKIP(pool, 0, 1);
   tasks::Catalog catalog;
   std::string name = wanted.task;
   const TemporaryDirectory own;
@@ -177,7 +165,8 @@ std::string live_code_bench_rows(const fs::path& folder) {
 }
 
 TEST(LiveCodeBenchSolutions, PassThroughTheTask) {
-  DATA_AND_POOL_OR_SKIP(data, pool);
+  DATA_OR_SKIP(data);
+  POOL_OR_SKIP(pool, 0, 1);
   const TemporaryDirectory root;
   const fs::path own = root.path() / "livecodebench";
   fs::create_directories(own);

@@ -18,6 +18,11 @@ struct Attack {
 
 // Solutions that define f(v), which is to return the sum of v; this one does.
 inline constexpr char kHonest[] = "def f(v): return sum(v)\n";
+// What asks for no more than that.
+inline constexpr char kSumTests[] =
+    "def check(candidate):\n"
+    "    assert candidate([4, 5]) == 9\n"
+    "    assert candidate([-1, 8]) == 7\n";
 
 struct Trial {
   int workers = 2;

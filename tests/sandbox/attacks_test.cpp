@@ -16,11 +16,6 @@ using testing::script;
 using testing::summary;
 
 // No program below computes the sum, so none may pass.
-constexpr char kTests[] =
-    "def check(candidate):\n"
-    "    assert candidate([4, 5]) == 9\n"
-    "    assert candidate([-1, 8]) == 7\n";
-
 const Attack kAttacks[] = {
     // Nonces and verdicts, guessed or printed.
     {"prints_verdicts", R"py(
@@ -256,7 +251,7 @@ a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [1, 2
 class Attacks : public ::testing::TestWithParam<Level> {};
 
 TEST_P(Attacks, DoNotPassAndHarmNobody) {
-  testing::expect_none_passes(GetParam(), kAttacks, kTests, {.workers = 4});
+  testing::expect_none_passes(GetParam(), kAttacks, testing::kSumTests, {.workers = 4});
 }
 
 TEST_P(Attacks, LeaveNothingToTheNext) {
@@ -316,7 +311,7 @@ TEST_P(Attacks, LoadDoesNotChangeVerdicts) {
                             "    import time\n    time.sleep(0.3)\n    return sum(v)\n",
                             "    return 0\n", "    while True: pass\n"};
     programs.push_back(
-        program(call(std::string("def f(v):\n") + bodies[i % 4], kTests, "f"), 1));
+        program(call(std::string("def f(v):\n") + bodies[i % 4], testing::kSumTests, "f"), 1));
     programs.back().limits.wall_seconds = 1;
   }
   const std::vector<Verdict> verdicts = sandbox->run_all(std::move(programs));

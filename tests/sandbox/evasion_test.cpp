@@ -15,8 +15,6 @@ using testing::program;
 using testing::script;
 using testing::summary;
 
-constexpr char kTests[] = "def check(candidate):\n    assert candidate([4, 5]) == 9\n";
-
 // Field numbers as in proc_pid_stat(5): 2 name, 14 and 15 ticks, 20 threads, 24 resident pages.
 TEST(ProcessUsageTest, NamesOfProgramsBreakNothing) {
   const std::string rest = " S 1 2 3 4 5 6 7 8 9 10 50 25 0 0 20 0 7 0 99 1000000 12 0 0";
@@ -93,7 +91,7 @@ class Evasion : public ::testing::TestWithParam<Level> {
       for (const Disguise& disguise : kDisguises) {
         Program made = program(call(std::string(disguise.start) + "def act():\n" + act +
                                         "def f(v): hidden(act)\n",
-                                    kTests, "f"),
+                                    testing::kSumTests, "f"),
                                cpu_seconds);
         made.limits.wall_seconds = wall_seconds;
         made.limits.memory_bytes = int64_t{256} << 20;
@@ -289,7 +287,7 @@ def f(v):
 };
 
 TEST_P(Evasion, NothingLooksLikeTheSandboxsFailure) {
-  testing::expect_none_passes(GetParam(), kBlaming, kTests, {.cpu_seconds = 8, .wall_seconds = 20});
+  testing::expect_none_passes(GetParam(), kBlaming, testing::kSumTests, {.cpu_seconds = 8, .wall_seconds = 20});
 }
 
 // Many at once that are costly to look through; the supervisor has as few descriptors as a shell gives.
