@@ -10,6 +10,7 @@
 #include "tasks/answers/agieval.h"
 #include "tasks/answers/latex.h"
 #include "tasks/answers/math_verify.h"
+#include "tasks/answers/normalise.h"
 #include "tasks/answers/opencompass.h"
 
 namespace assay::tasks::answers {
@@ -58,19 +59,6 @@ Found between_dollars(std::string_view text, const Fields&) {
   return std::string(text.substr(first + 1, last - first - 1));
 }
 
-// Bengali, Telugu and Thai digits as ASCII.
-std::string ascii_digits(std::string_view text) {
-  std::string out;
-  for (size_t position = 0; position < text.size();) {
-    char32_t c = utf8::decode(text, position);
-    if (c >= 0x9E6 && c <= 0x9EF) c = c - 0x9E6 + '0';
-    if (c >= 0xC66 && c <= 0xC6F) c = c - 0xC66 + '0';
-    if (c >= 0xE50 && c <= 0xE59) c = c - 0xE50 + '0';
-    utf8::append(out, c);
-  }
-  return out;
-}
-
 constexpr const char* kNumber = R"(-?[0-9][0-9,]*(?:\.[0-9]+)?)";
 // Groups of three after '.', ',' or a space, then perhaps decimals.
 constexpr const char* kGroupedNumber =
@@ -103,7 +91,7 @@ std::string without_separators(std::string_view number) {
 }
 
 Found mgsm_number(std::string_view generated, const Fields& fields) {
-  std::string text = ascii_digits(generated);
+  const std::string text = ascii_decimal_digits(generated, U"০౦๐");
   std::string language = fields.text("group"), head = fields.text("phrase_head");
   bool grouped = language == "de" || language == "es" || language == "fr" || language == "ru";
   const char* pattern = grouped ? kGroupedNumber : kNumber;

@@ -74,7 +74,7 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string ascii_decimal_digits(std::string_view text) {
+std::string ascii_decimal_digits(std::string_view text, std::u32string_view zeros) {
   const auto is_digit = [](char32_t c) {
     return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
   };
@@ -89,7 +89,12 @@ std::string ascii_decimal_digits(std::string_view text) {
     // Each script's digits are ten code points from its zero on; some such runs adjoin.
     char32_t zero = c;
     while (is_digit(zero - 1)) --zero;
-    out += static_cast<char>('0' + (c - zero) % 10);
+    const char32_t digit = (c - zero) % 10;
+    if (!zeros.empty() && zeros.find(c - digit) == std::u32string_view::npos) {
+      out += text.substr(start, position - start);
+    } else {
+      out += static_cast<char>('0' + digit);
+    }
   }
   return out;
 }

@@ -31,8 +31,9 @@ double bag_f1(std::string_view prediction, std::string_view gold);
 
 // Lower case by simple Unicode mapping, as Python's str.lower() for all but a few special letters.
 std::string lower(std::string_view text);
-// Decimal digits of every script as 0 to 9, as Python's float() reads them.
-std::string ascii_decimal_digits(std::string_view text);
+// Decimal digits of every script as 0 to 9, as Python's float() reads them; or of the scripts only whose zeros
+// are given.
+std::string ascii_decimal_digits(std::string_view text, std::u32string_view zeros = {});
 std::string without_ascii_punctuation(std::string_view text);
 // Letters and digits of every script, and '_': what Python's \w matches.
 bool is_word_character(char32_t c);
