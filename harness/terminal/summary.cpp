@@ -75,7 +75,8 @@ void print_summary(const std::vector<RunSummary>& runs, const std::string& store
     const auto& skipped = runs.front().skipped;
     std::cout << "Left out, because their data files are missing (" << skipped.size() << "):\n";
     for (const SkippedTask& task : skipped) {
-      std::cout << "  " << utf8::printable(task.task + "@" + task.variant + ": " + task.reason) << '\n';
+      std::cout << results::wrap_text("  " + utf8::printable(task.task + "@" + task.variant + ": " + task.reason),
+                                      output_width());
     }
   }
   std::cout << "Results: " << utf8::printable(store) << '\n';
