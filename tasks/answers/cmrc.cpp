@@ -13,6 +13,15 @@ constexpr std::string_view kPunctuation = "-:_*^/\\~`+=，。：？！“”；�
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
+// Whether the text begins with a single letter or digit that is no English contraction: an apostrophe before it
+// is apart.
+bool one_word_character(std::string_view text) {
+  size_t at = 0;
+  if (text.empty() || !is_word_character(utf8::decode(text, at))) return false;
+  if (std::string_view("mtsdn").find(text[0]) != std::string_view::npos) return false;
+  return at == text.size() || !is_word_character(utf8::decode(text, at));
+}
+
 // The words of a run without Chinese characters, as NLTK's Treebank tokenizer finds them (the authors'
 // script calls it): numbers keep their commas and points, a full stop is apart at the end only.
 // Contractions of English other than 's and n't stay together.
@@ -57,6 +66,9 @@ void add_words(std::string_view run, std::vector<std::string>& out) {
         word += '.';
       }
       at = dots;
+    } else if (c == '\'' && one_word_character(run.substr(at))) {
+      word += '\'';
+      end_word();
     } else if (c == '"') {
       const bool opening = start == 0 || std::string_view(" ([{<").find(run[start - 1]) != std::string_view::npos;
       apart(opening ? "``" : "''");
