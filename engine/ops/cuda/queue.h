@@ -39,6 +39,16 @@ inline void check(cudaError_t status, const char* what) {
   throw_internal(text, "engine/ops/cuda");
 }
 
+// check(), but false where there is no memory for it.
+inline bool checked_unless_full(cudaError_t status, const char* what) {
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // not to be seen by the next check
+    return false;
+  }
+  check(status, what);
+  return true;
+}
+
 // The stream that computes on a device; made when first asked for, never destroyed.
 inline cudaStream_t computing_stream(int device) {
   static std::mutex mutex;
@@ -141,12 +151,7 @@ class Queue : private StepDevice {
     if (recorder_.holds_memory()) recorder_.flush();
     void* memory = nullptr;
     const cudaError_t status = cudaMallocAsync(&memory, bytes, stream_);
-    if (status == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // not to be seen by the next check
-      return nullptr;
-    }
-    check(status, "allocating device memory");
-    return static_cast<std::byte*>(memory);
+    return checked_unless_full(status, "allocating device memory") ? static_cast<std::byte*>(memory) : nullptr;
   }
   // Gives what the pool keeps back to the device.
   void trim() {
@@ -177,12 +182,7 @@ class Queue : private StepDevice {
     use();
     void* memory = nullptr;
     const cudaError_t status = cudaHostAlloc(&memory, bytes, cudaHostAllocDefault);
-    if (status == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // not to be seen by the next check
-      return nullptr;
-    }
-    check(status, "pinning host memory");
-    return static_cast<std::byte*>(memory);
+    return checked_unless_full(status, "pinning host memory") ? static_cast<std::byte*>(memory) : nullptr;
   }
   static void release_pinned(std::byte* memory) { cudaFreeHost(memory); }
   // Queued only: on a preparing queue others wait for it by synchronise().
@@ -344,13 +344,7 @@ class Queue : private StepDevice {
   }
   std::unique_ptr<StepGraph> build(const LaunchList& list) override {
     auto graph = std::make_unique<CudaGraph>(stream_);
-    const cudaError_t status = graph->build(list);
-    if (status == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // not to be seen by the next check
-      return nullptr;
-    }
-    check(status, "building a graph");
-    return graph;
+    return checked_unless_full(graph->build(list), "building a graph") ? std::move(graph) : nullptr;
   }
   void set_args(StepGraph& graph, const LaunchList& list, size_t i) override {
     check(static_cast<CudaGraph&>(graph).set_args(list, i), "changing a graph");
