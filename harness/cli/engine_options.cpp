@@ -78,8 +78,8 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool generates) {
     verb.add_option("--speculate", flags.speculate_with,
                     "mtp: draft with the MTP layer (same text, same bits)");
     verb.add_flag("--no-graphs", flags.no_graphs,
-                  "With --device cuda: launch the kernels of decoding steps one by\n"
-                  "one (same text, same bits)");
+                  "With --device cuda: the kernels of decoding steps are\n"
+                  "launched one by one (same text, same bits)");
   }
 }
 

@@ -13,20 +13,13 @@
 // and shapes that attention_tensor.h has no room for. Never run on hardware so far (docs/gpu.md).
 #pragma once
 
-#include "engine/ops/cuda/scalar.h"
+#include "engine/ops/cuda/attention_tiles.h"
 #include "engine/ops/cuda/layout.h"
+#include "engine/ops/cuda/scalar.h"
 
 namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE {
 
 inline constexpr int kPairs = 16, kKvBlock = 64, kSlice = 32, kAttentionThreads = 128;
-
-// Pairs [first, last) of a segment and KV head; pair i is query row i / group, head i % group.
-struct AttentionTile {
-  int32_t row, position;  // of the segment's first query row
-  int32_t slots;          // where the segment's slot list begins
-  int32_t kv_head, first_head, group;
-  int32_t first, last;
-};
 
 struct AttentionArgs {
   const float* query;
@@ -35,7 +28,7 @@ struct AttentionArgs {
   int64_t key_stride, key_head_stride, shared_stride, value_stride, value_head_stride;  // elements
   int key_dim, shared_dim, value_dim;
   float scale;
-  const AttentionTile* tiles;
+  const PairTile* tiles;
   const int32_t* slots;
   float* out;
   int64_t out_stride;
@@ -54,7 +47,7 @@ __device__ inline float kv_element(const void* base, int64_t at) {
 
 template <bool kBf16>
 ASSAY_KERNEL __launch_bounds__(kAttentionThreads) attention_kernel(AttentionArgs a) {
-  const AttentionTile tile = a.tiles[blockIdx.x];
+  const PairTile tile = a.tiles[blockIdx.x];
   const int t = static_cast<int>(threadIdx.x), lane = t % 32, warp = t / 32;
   const int dim = a.key_dim + a.shared_dim, pairs = tile.last - tile.first;
   const int32_t* slots = a.slots + tile.slots;

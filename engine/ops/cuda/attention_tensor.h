@@ -1,9 +1,11 @@
 // Attention over slots on tensor cores (ops.h: Attention; bf16 keys and values), online softmax over
 // blocks of 64 positions at absolute multiples of 64, ascending, as in attention.h.
 //
-// A block takes 64 (query row, head) pairs that share a KV head, consecutive rows of one segment: of
-// expanded MLA 64 rows of one head, of absorbed MLA half of a row's 128 heads, of grouped queries rows
-// times group. Its warps stand four down, 16 pairs each, and kAcross across. Queries (rounded to bf16)
+// A block takes a group of tiles (attention_tiles.h), 64 (query row, head) pairs that share a KV head:
+// mostly one tile, consecutive rows of one segment: of expanded MLA 64 rows of one head, of absorbed MLA
+// half of a row's 128 heads, of grouped queries rows times group. The tiles of several sequences read the
+// blocks of common ancestors together, then each its own; the others' pairs see nothing of these. Its
+// warps stand four down, 16 pairs each, and kAcross across. Queries (rounded to bf16)
 // stay in shared memory; keys and values of 64 positions come there by asynchronous copies, the next
 // 64 while these are used where two stages fit. Per block of positions and warp:
 //   S = Q K^T      16 pairs x 64 / kAcross positions, mma.sync m16n8k16, dimensions ascending
@@ -13,10 +15,10 @@
 // kAcross is 2 where the values are too wide for the registers of one warp (absorbed MLA: 512): the
 // two warps of 16 pairs then compute half the positions of S each and exchange P through shared memory.
 //
-// A pair's bits do not depend on the others of its tile, on its row in the tile or on how many
-// positions the tile goes on for: products with a probability of zero add zeros, and the final sum
-// with +0 makes a negative zero positive. The tensor core adds the 16 products of an instruction as
-// the hardware does.
+// A pair's bits do not depend on the others of its block, on its row there or on what the block reads
+// for others, before or behind the pair's own positions: a maximum that stays makes a factor of one,
+// products with a probability of zero add zeros, and the final sum with +0 makes a negative zero
+// positive. The tensor core adds the 16 products of an instruction as the hardware does.
 //
 // Run through the emulation of the instructions; never on hardware so far (docs/gpu.md).
 #pragma once
@@ -28,7 +30,8 @@ namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE {
 inline constexpr int kTensorPairs = 64;
 
 struct TensorAttentionArgs {
-  AttentionArgs attention;  // tiles of at most kTensorPairs
+  AttentionArgs attention;
+  const TileGroup* groups;  // of at most kTensorPairs
   int stages;               // 1 or 2
   bool wide;                // every row begins at a multiple of 16 bytes, dimensions are multiples of 8
   bool value_is_key;        // values are the first value_dim dimensions of the keys
@@ -81,7 +84,7 @@ __device__ inline uint4 gather_chunk(const uint16_t* row, const uint16_t* rest, 
 // Keys and values of positions [begin, begin + count) to a stage; zeros for the rest of the 64. Eight
 // neighbouring threads copy a row.
 template <int kThreads>
-__device__ inline void load_positions(const TensorAttentionArgs& args, const AttentionTile& tile,
+__device__ inline void load_positions(const TensorAttentionArgs& args, const PairTile& tile,
                                       const TensorAttentionShape& shape, int64_t begin, int count,
                                       uint4* key, uint4* value) {
   const AttentionArgs& a = args.attention;
@@ -123,15 +126,36 @@ __device__ inline void load_positions(const TensorAttentionArgs& args, const Att
   commit_copies();
 }
 
-// The tile's queries, rounded; zeros for pairs that do not exist.
+// Which of a group's tiles a pair of the block belongs to, and its number there; beyond the last pair,
+// that one's.
+struct BlockPair {
+  int tile, index;
+  bool there;
+};
+__device__ inline BlockPair find_pair(const PairTile* tiles, int count, int pair) {
+  for (int i = 0; i < count; ++i) {
+    const int pairs = tiles[i].last - tiles[i].first;
+    if (pair < pairs) return {i, tiles[i].first + pair, true};
+    pair -= pairs;
+  }
+  return {count - 1, tiles[count - 1].last - 1, false};
+}
+// Positions that the tile's last pair sees.
+__device__ inline int tile_positions(const PairTile& tile) {
+  return tile.position + (tile.last - 1) / tile.group + 1;
+}
+
+// The group's queries, rounded; zeros for pairs that do not exist.
 template <int kThreads>
-__device__ inline void load_queries(const AttentionArgs& a, bool wide, const AttentionTile& tile,
+__device__ inline void load_queries(const AttentionArgs& a, bool wide, const PairTile* tiles, int count,
                                     const TensorAttentionShape& shape, uint4* query) {
   const int t = static_cast<int>(threadIdx.x), dim = a.key_dim + a.shared_dim;
   const int chunks = static_cast<int>(layout::divide_up(dim, 16)) * 2;
   for (int pair = t / 8; pair < kTensorPairs; pair += kThreads / 8) {
-    const bool there = tile.first + pair < tile.last;
-    const int index = there ? tile.first + pair : tile.first;
+    const BlockPair at = find_pair(tiles, count, pair);
+    const PairTile& tile = tiles[at.tile];
+    const int index = at.index;
+    const bool there = at.there;
     const float* row = a.query + (tile.row + index / tile.group) * a.query_stride +
                        static_cast<int64_t>(tile.first_head + index % tile.group) * dim;
     for (int chunk = t % 8; chunk < chunks; chunk += 8) {
@@ -163,10 +187,10 @@ ASSAY_KERNEL __launch_bounds__(kTensorPairs / 16 * 32 * kAcross)
   constexpr int kDown = kTensorPairs / 16, kThreads = 32 * kDown * kAcross;
   constexpr int kScores = kKvBlock / 8 / kAcross;  // tiles of 8 positions of a warp
   const AttentionArgs& a = args.attention;
-  const AttentionTile tile = a.tiles[blockIdx.x];
+  const TileGroup group = args.groups[blockIdx.x];
+  const PairTile* tiles = a.tiles + group.first;
   const int t = static_cast<int>(threadIdx.x), lane = t % 32, warp = t / 32;
   const int first_pair = warp % kDown * 16, across = warp / kDown;
-  const int pairs = tile.last - tile.first;
   const int dim = a.key_dim + a.shared_dim;
 
   const TensorAttentionShape shape =
@@ -177,52 +201,75 @@ ASSAY_KERNEL __launch_bounds__(kTensorPairs / 16 * 32 * kAcross)
   auto* maximum = reinterpret_cast<float*>(probability + kTensorPairs * layout::kChunks);
   float* sum = maximum + kAcross * kTensorPairs;  // both: [across][pair]
 
-  // Of the fragment's two rows: the pair, the last position it sees; pairs that do not exist see as
-  // much as the last one.
-  int row[2], own[2];
+  // Of the fragment's two rows: the pair, its tile, the last position it sees; pairs that do not exist see
+  // as much as the last one.
+  int row[2], owner[2], own[2];
   ASSAY_UNROLL
   for (int half = 0; half < 2; ++half) {
     row[half] = first_pair + lane / 4 + half * 8;
-    const int pair = row[half] < pairs ? row[half] : pairs - 1;
-    own[half] = tile.position + (tile.first + pair) / tile.group;
+    const BlockPair pair = find_pair(tiles, group.count, row[half]);
+    owner[half] = pair.tile;
+    own[half] = tiles[pair.tile].position + pair.index / tiles[pair.tile].group;
   }
-  const int warp_last = first_pair + 15 < pairs ? first_pair + 15 : pairs - 1;
-  const int64_t warp_sees =  // positions
-      first_pair < pairs ? int64_t{tile.position} + (tile.first + warp_last) / tile.group + 1 : 0;
-  const int64_t positions = static_cast<int64_t>(tile.position) + (tile.last - 1) / tile.group + 1;
+  const bool warp_there = find_pair(tiles, group.count, first_pair).there;
 
   float out[kTiles][4] = {};
   float top[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
   const int first_value = across * kTiles;  // tile of 8 dimensions
-  const auto stage_of = [&](int64_t block) {
-    return stages + static_cast<int>(block % args.stages) * shape.stage_chunks();
+  // Where 64 positions are read: those of a tile, from `begin` on. The common ones are read as the first tile's.
+  struct Place {
+    int tile, begin, positions;  // positions of the tile
+    int first_pair;              // of the tile
   };
-  const auto load = [&](int64_t block) {
-    const int64_t left = positions - block * kKvBlock;
-    uint4* key = stage_of(block);
-    load_positions<kThreads>(args, tile, shape, block * kKvBlock,
-                             left < kKvBlock ? static_cast<int>(left) : kKvBlock, key,
+  const auto next_of = [&](Place at) {
+    at.begin += kKvBlock;
+    if (at.begin < at.positions) return at;
+    at.first_pair += tiles[at.tile].last - tiles[at.tile].first;
+    ++at.tile;
+    at.begin = group.shared * kKvBlock;
+    if (at.tile < group.count) at.positions = tile_positions(tiles[at.tile]);
+    return at;
+  };
+  int stage = 0;  // of the positions at hand
+  const auto load = [&](const Place& at, int to) {
+    const int left = at.positions - at.begin;
+    uint4* key = stages + to * shape.stage_chunks();
+    load_positions<kThreads>(args, tiles[at.tile], shape, at.begin, left < kKvBlock ? left : kKvBlock, key,
                              key + kKvBlock * shape.key_pitch);
   };
 
-  load_queries<kThreads>(a, args.wide, tile, shape, query);
-  const int64_t blocks = layout::divide_up(positions, kKvBlock);
-  if (args.stages > 1) load(0);
-  for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t begin = block * kKvBlock;
+  load_queries<kThreads>(a, args.wide, tiles, group.count, shape, query);
+  Place at{0, 0, tile_positions(tiles[0]), 0}, next{};
+  if (args.stages > 1) load(at, 0);
+  for (; at.tile < group.count; at = next, stage = args.stages - 1 - stage) {
+    const int begin = at.begin;
+    next = next_of(at);
     if (args.stages == 1) {
-      __syncthreads();  // the block before has been read
-      load(block);
+      __syncthreads();  // those before have been read
+      load(at, 0);
     }
     wait_copies<0>();
     __syncthreads();  // and, of two stages, the other one has been read
-    if (args.stages > 1 && block + 1 < blocks) load(block + 1);
-    const uint4* key = stage_of(block);
+    if (args.stages > 1 && next.tile < group.count) load(next, 1 - stage);
+    const uint4* key = stages + stage * shape.stage_chunks();
     const uint4* value = args.value_is_key ? key : key + kKvBlock * shape.key_pitch;
     const int value_pitch = args.value_is_key ? shape.key_pitch : shape.value_pitch;
-    const int64_t visible = warp_sees - begin;
-    const int seen = visible < kKvBlock ? (visible > 0 ? static_cast<int>(visible) : 0) : kKvBlock;
+    // Of these positions: how many the warp's pairs see, the last one that each pair does.
+    const bool common = begin < group.shared * kKvBlock;
+    int seen = common && warp_there ? kKvBlock : 0;
+    if (!common) {
+      const PairTile& tile = tiles[at.tile];
+      const int end = at.first_pair + tile.last - tile.first;
+      const int last = (first_pair + 16 < end ? first_pair + 16 : end) - 1;
+      if (last >= first_pair && last >= at.first_pair) {
+        seen = tile.position + (tile.first + last - at.first_pair) / tile.group + 1 - begin;
+        seen = seen < kKvBlock ? (seen > 0 ? seen : 0) : kKvBlock;
+      }
+    }
     if (kAcross == 1 && seen == 0) continue;
+    int limit[2];
+    ASSAY_UNROLL
+    for (int half = 0; half < 2; ++half) limit[half] = common || owner[half] == at.tile ? own[half] : -1;
 
     float score[kScores][4] = {};
     if (seen > 0) {
@@ -248,9 +295,8 @@ ASSAY_KERNEL __launch_bounds__(kTensorPairs / 16 * 32 * kAcross)
     for (int j = 0; j < kScores; ++j) {
       ASSAY_UNROLL
       for (int e = 0; e < 4; ++e) {
-        const int64_t position =
-            begin + (across * kScores + j) * 8 + layout::accumulator_column(lane, e);
-        score[j][e] = position <= own[e / 2] ? score[j][e] * a.scale : -INFINITY;
+        const int position = begin + (across * kScores + j) * 8 + layout::accumulator_column(lane, e);
+        score[j][e] = position <= limit[e / 2] ? score[j][e] * a.scale : -INFINITY;
         best[e / 2] = fmaxf(best[e / 2], score[j][e]);
       }
     }
@@ -273,7 +319,7 @@ ASSAY_KERNEL __launch_bounds__(kTensorPairs / 16 * 32 * kAcross)
     }
     ASSAY_UNROLL
     for (int half = 0; half < 2; ++half) {
-      // Position 0 is seen by all: the maximum is a number from the first block on.
+      // Position 0 is seen by all, and read first: the maximum is a number from then on.
       best[half] = fmaxf(best[half], top[half]);
       factor[half] = exponential(top[half] - best[half]);
       top[half] = best[half];
@@ -349,8 +395,10 @@ ASSAY_KERNEL __launch_bounds__(kTensorPairs / 16 * 32 * kAcross)
 
   ASSAY_UNROLL
   for (int half = 0; half < 2; ++half) {
-    if (row[half] >= pairs) continue;
-    const int index = tile.first + row[half];
+    const BlockPair pair = find_pair(tiles, group.count, row[half]);
+    if (!pair.there) continue;
+    const PairTile& tile = tiles[pair.tile];
+    const int index = pair.index;
     float* to = a.out + (tile.row + index / tile.group) * a.out_stride +
                 static_cast<int64_t>(tile.first_head + index % tile.group) * a.value_dim;
     const float inverse = 1.0f / total[half];

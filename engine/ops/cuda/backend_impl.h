@@ -340,9 +340,10 @@ class DeviceBackend final : public Backend {
     std::vector<Segment> segments;
     int heads, kv_heads;
     int32_t most;  // pairs of a tile
-    const AttentionTile* tiles;
+    const TileGroup* groups;
+    const PairTile* tiles;
     const int32_t* slots;
-    int64_t count;
+    int64_t count;  // of groups
   };
   StagedTiles stage_tiles(const Attention& args, int32_t most) const;
 

@@ -198,7 +198,7 @@ inline DeviceBackend::AttentionPlan DeviceBackend::plan_attention(const Attentio
   return plan;
 }
 
-// Tiles of at most `most` pairs and their slots, on the device.
+// Tiles of at most `most` pairs and their slots, on the device; groups where a block of the kernel takes several.
 inline DeviceBackend::StagedTiles DeviceBackend::stage_tiles(const Attention& args, int32_t most) const {
   for (const StagedTiles& known : step_tiles_) {
     if (step_layers_ > 0 && known.heads == args.heads && known.kv_heads == args.kv_heads && known.most == most &&
@@ -210,51 +210,14 @@ inline DeviceBackend::StagedTiles DeviceBackend::stage_tiles(const Attention& ar
       return known;
     }
   }
-  // Slot lists: those that begin at the same place are the same list.
-  struct List {
-    const int32_t* begin;
-    int64_t size, at;
-  };
-  std::vector<List> lists;
-  for (const Segment& s : args.segments) lists.push_back({s.slots, s.position + s.count, 0});
-  std::sort(lists.begin(), lists.end(), [](const List& a, const List& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.size > b.size;
-  });
-  lists.erase(std::unique(lists.begin(), lists.end(),
-                          [](const List& a, const List& b) { return a.begin == b.begin; }),
-              lists.end());
-  std::vector<int32_t> slots;
-  for (List& list : lists) {
-    list.at = static_cast<int64_t>(slots.size());
-    slots.insert(slots.end(), list.begin, list.begin + list.size);
-  }
-
-  const auto first_head = [&](int64_t g) {  // lowest h with h * kv_heads / heads == g
-    return static_cast<int32_t>((g * args.heads + args.kv_heads - 1) / args.kv_heads);
-  };
-  std::vector<AttentionTile> tiles;
-  for (const Segment& s : args.segments) {
-    const auto list = std::lower_bound(lists.begin(), lists.end(), s.slots,
-                                       [](const List& a, const int32_t* b) { return a.begin < b; });
-    for (int32_t g = 0; g < args.kv_heads; ++g) {
-      const int32_t head = first_head(g), group = first_head(g + 1) - head;
-      const auto pairs = static_cast<int32_t>(s.count * group);
-      for (int32_t first = 0; first < pairs; first += most) {
-        tiles.push_back({static_cast<int32_t>(s.row), static_cast<int32_t>(s.position),
-                         static_cast<int32_t>(list->at), g, head, group, first,
-                         std::min(pairs, first + most)});
-      }
-    }
-  }
-  // Long tiles first: the last blocks to run are short.
-  std::stable_sort(tiles.begin(), tiles.end(), [](const AttentionTile& a, const AttentionTile& b) {
-    return a.position + a.last / a.group > b.position + b.last / b.group;
-  });
+  const PairTiles tiles = plan_tiles(
+      args.segments, {args.heads, args.kv_heads, most, most == kTensorPairs, queue_->multiprocessors()});
   StagedTiles out{{args.segments.begin(), args.segments.end()}, args.heads, args.kv_heads, most, nullptr, nullptr,
-                  static_cast<int64_t>(tiles.size())};
-  if (tiles.empty()) return out;
-  out.tiles = queue_->stage(tiles.data(), tiles.size());
-  out.slots = queue_->stage(slots.data(), slots.size());
+                  nullptr, static_cast<int64_t>(tiles.groups.size())};
+  if (tiles.groups.empty()) return out;
+  out.groups = queue_->stage(tiles.groups.data(), tiles.groups.size());
+  out.tiles = queue_->stage(tiles.tiles.data(), tiles.tiles.size());
+  out.slots = queue_->stage(tiles.slots.data(), tiles.slots.size());
   if (queue_->in_step()) step_tiles_.push_back(out);
   return out;
 }
@@ -287,7 +250,7 @@ inline void DeviceBackend::attention(const Attention& args) const {
                    blocks(staged.count),
                    static_cast<unsigned>(kTensorPairs / 16 * 32 * plan.across),
                    static_cast<size_t>(plan.shared_bytes),
-                   TensorAttentionArgs{a, plan.stages, plan.wide, plan.value_is_key});
+                   TensorAttentionArgs{a, staged.groups, plan.stages, plan.wide, plan.value_is_key});
     return;
   }
   const int shared = attention_shared_bytes(args.key_dim, args.shared_dim, args.value_dim);

@@ -25,6 +25,9 @@ const StepCounts& emulated_step_counts(const Backend& backend) {
   return static_cast<const cuda_emulated::DeviceBackend&>(backend).queue().step_counts();
 }
 
+void set_emulated_multiprocessors(int count) { cuda_emulated::Queue::multiprocessor_count = count; }
+uint64_t emulated_async_bytes() { return cuda_emulated::async_bytes; }
+
 int64_t limit_emulated_pinning(int64_t arrays) {
   return cuda_emulated::Queue::pinned_left.exchange(arrays);
 }

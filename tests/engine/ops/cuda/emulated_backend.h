@@ -25,6 +25,11 @@ void use_emulated_graphs(bool graphs);
 void limit_emulated_step_ring(size_t bytes);
 const StepCounts& emulated_step_counts(const Backend& backend);
 
+// Multiprocessors of the emulated device; three unless this is called.
+void set_emulated_multiprocessors(int count);
+// What kernels have read by asynchronous copies so far.
+uint64_t emulated_async_bytes();
+
 // The emulated host has memory to pin for so many arrays more; -1: for any number. Returns what was left.
 int64_t limit_emulated_pinning(int64_t arrays);
 

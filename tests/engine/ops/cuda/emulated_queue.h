@@ -35,7 +35,8 @@ class Queue : private StepDevice {
 
   std::string name() const { return tuned_ ? "cuda-emulated-tuned" : "cuda-emulated"; }
   bool tuned() const { return tuned_; }
-  int multiprocessors() const { return 3; }  // fewer than tiles, and no divisor of their number
+  static inline std::atomic<int> multiprocessor_count = 3;  // fewer than tiles, and no divisor of their number
+  int multiprocessors() const { return multiprocessor_count; }
   int shared_limit() const { return (tuned_ ? 227 : 163) << 10; }  // of 9.0, of 8.0
   static constexpr int64_t expert_bytes() { return 48 << 10; }  // a few rows at a time
   TensorMap make_map(const void* data, int64_t rows, int64_t padded_k, bool fp8) const {

@@ -275,6 +275,7 @@ void copy_async(void* to, const void* from, bool there) {
   }
   Fibre& fibre = *machine.fibres[machine.current];
   std::memset(to, 0xff, 16);
+  if (there) async_bytes += 16;
   fibre.copies.push_back({to, there ? from : nullptr, fibre.groups});
 }
 void commit_copies() { ++machine.fibres[machine.current]->groups; }

@@ -81,6 +81,7 @@ void load_matrices_transposed(uint32_t (&r)[4], const void* row);
 // Asynchronous copies happen when they are waited for; until then their target is NaN. Whoever reads
 // too early, or writes what others still read, gets that.
 void copy_async(void* to, const void* from, bool there);
+inline uint64_t async_bytes = 0;  // copied so far
 void commit_copies();
 void wait_for_copies(int pending);
 template <int kPending>

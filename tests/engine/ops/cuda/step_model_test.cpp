@@ -35,6 +35,7 @@ class StepModel : public testing::TestWithParam<std::string>, protected test::Wi
     ops::use_emulated_graphs(true);
     ops::limit_emulated_step_ring(size_t{1} << 20);
     ops::fail_emulated_allocation(-1);
+    ops::set_emulated_multiprocessors(3);
   }
 
   struct Device {
@@ -144,7 +145,7 @@ TEST_P(StepModel, MemoryThatRunsOutCutsSteps) {
   auto prompts = requests(4);
   for (GenerateRequest& request : prompts) {
     std::vector<TokenId>& prompt = prompts_[static_cast<size_t>(&request - prompts.data())];
-    prompt = {static_cast<TokenId>(&request - prompts.data()), 5};
+    prompt = {static_cast<TokenId>(&request - prompts.data())};
     request.prompt = prompt;
     request.max_tokens = 4;
     request.stop_at_eos = false;
@@ -154,7 +155,7 @@ TEST_P(StepModel, MemoryThatRunsOutCutsSteps) {
   const Texts expected = Device(*this).generate(prompts, {64, 1 << 12, 4}, false);
   ops::use_emulated_graphs(true);
   Device device(*this);
-  // Prompts two rows at a time: steps are the first to have four.
+  // Two sequences come at a time: steps are the first to have four rows, and none has one.
   const GenerateLimits limits{2, 1 << 12, 4};
   expect_same_results(device.generate(prompts, limits, false), expected);
   bool failed = true;
@@ -165,6 +166,26 @@ TEST_P(StepModel, MemoryThatRunsOutCutsSteps) {
     failed = ops::fail_emulated_allocation(-1) == -1;
   }
   EXPECT_GT(device.counts().dropped, 1u);
+}
+
+// Samples of prompts with a long part in common, read by each sequence or by several together.
+TEST_P(StepModel, SequencesThatReadTogether) {
+  SCOPED_TRACE(description_);
+  auto prompts = requests(4);
+  Random random(3);
+  std::vector<TokenId> prefix;
+  for (int i = 0; i < 150; ++i) prefix.push_back(static_cast<TokenId>(random.below(vocabulary_)));
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    prompts_[i].insert(prompts_[i].begin(), prefix.begin(), prefix.end());
+    prompts[i].prompt = prompts_[i];
+    prompts[i].max_tokens = 3;
+  }
+  Device device(*this);
+  ops::set_emulated_multiprocessors(1000);
+  const Texts expected = device.generate(prompts, {400, 1 << 12, 4}, false);
+  ops::set_emulated_multiprocessors(1);
+  expect_same_results(device.generate(prompts, {400, 1 << 12, 4}, false), expected);
+  if (mtp_) expect_same_results(device.generate(prompts, {400, 1 << 12, 4}, true), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, StepModel,
