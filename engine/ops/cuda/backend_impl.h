@@ -5,8 +5,8 @@
 //
 // Numerics modes as on the CPU (docs/numerics.md). Products of bf16 and FP8 modes run on tensor
 // cores in bf16 (an e4m3 value is exact in bf16), fp32 and router weights on fp32 units; attention,
-// norms and softmax are fp32. Where the queue is tuned() (sm_90a), products of bf16 by bf16 and
-// e4m3 by e4m3 are hopper/product.h's instead.
+// norms and softmax are fp32. Where the queue is tuned() (sm_90a), products of bf16 and
+// e4m3 are those of hopper/ instead.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@
 #include "engine/ops/cuda/attention_tensor.h"
 #include "engine/ops/cuda/experts.h"
 #include "engine/ops/cuda/head.h"
-#include "engine/ops/cuda/hopper/product.h"
+#include "engine/ops/cuda/hopper/mixed_product.h"
 #include "engine/ops/cuda/packing.h"
 #include "engine/ops/cuda/product.h"
 #include "engine/ops/cuda/rowwise.h"
@@ -294,11 +294,14 @@ class DeviceBackend final : public Backend {
   void add_map(DevicePart& part) const {
     if (!tuned(part.shape)) return;
     part.map = queue_->make_map(part.weights.data(), part.shape.rows, part.shape.padded_k,
-                                part.shape.quantised);
+                                part.shape.storage == DeviceStorage::e4m3);
   }
   std::unique_ptr<Matrix> to_device(std::vector<HostPart> parts) const {
     auto matrix = std::make_unique<DeviceMatrix>();
     for (HostPart& host : parts) {
+      if (tuned(host) && tuned_operands(host) == hopper::TunedOperands::mixed) {
+        interleave_for_registers(workers_, host);
+      }
       DevicePart part;
       const auto put = [&](const auto& values) {
         const size_t bytes = values.size() * sizeof(values[0]);
@@ -392,7 +395,11 @@ class DeviceBackend final : public Backend {
   void multiply_tiles(const Launch& launch, const ProductArgs& args) const;
   void multiply_tuned(const Launch& launch, const ProductArgs& args) const;
   bool tuned(const HostPart& shape) const {
-    return queue_->tuned() && (shape.storage == DeviceStorage::bf16 || shape.quantised);
+    return queue_->tuned() && shape.storage != DeviceStorage::f32;
+  }
+  static hopper::TunedOperands tuned_operands(const HostPart& shape) {
+    if (shape.storage == DeviceStorage::bf16) return hopper::TunedOperands::bf16;
+    return shape.quantised ? hopper::TunedOperands::e4m3 : hopper::TunedOperands::mixed;
   }
   int64_t tile_rows(const HostPart& shape, int64_t rows) const {
     if (tuned(shape)) return hopper::kTileRows;

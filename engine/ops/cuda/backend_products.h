@@ -101,7 +101,7 @@ inline void DeviceBackend::multiply_tuned(const Launch& launch, const ProductArg
       queue_->make_map(args.a, launch.batch * args.rows, shape.padded_k, shape.quantised));
   if (args.weights == nullptr) {
     maps.push_back(
-        queue_->make_map(args.weight.data, args.weight_rows, shape.padded_k, shape.quantised));
+        queue_->make_map(args.weight.data, args.weight_rows, shape.padded_k, shape.storage == DeviceStorage::e4m3));
   } else {
     maps.insert(maps.end(), launch.maps.begin(), launch.maps.end());
   }
@@ -111,7 +111,7 @@ inline void DeviceBackend::multiply_tuned(const Launch& launch, const ProductArg
   tuned.batch = static_cast<int>(launch.batch);
   const int64_t rows = launch.tiles != nullptr ? launch.most_tiles : tuned.row_tiles;
   const int64_t tiles = rows * tuned.column_tiles * launch.batch;
-  queue_->launch_tuned(tuned, shape.quantised, shape.gate_up,
+  queue_->launch_tuned(tuned, tuned_operands(shape), shape.gate_up,
                        narrow(std::min<int64_t>(tiles, queue_->multiprocessors())));
 }
 

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "engine/ops/cuda/layout.h"
+#include "engine/ops/cuda/hopper/layout.h"
 
 namespace assay::engine::ops {
 
@@ -91,6 +91,19 @@ HostPart pack_part(const Workers& workers, Kind kind, std::span<const TensorView
 }
 
 }  // namespace
+
+void interleave_for_registers(const Workers& workers, HostPart& part) {
+  constexpr int64_t kColumns = hopper::kMixedHalf;
+  require(part.storage == DeviceStorage::e4m3 && part.padded_k % kColumns == 0, "interleave: e4m3 weights");
+  workers.for_ranges(part.rows, 8, [&](int64_t begin, int64_t end) {
+    for (std::byte* at = part.weights.data() + begin * part.padded_k; at < part.weights.data() + end * part.padded_k;
+         at += kColumns) {
+      std::byte in_order[kColumns];
+      std::memcpy(in_order, at, kColumns);
+      for (int place = 0; place < kColumns; ++place) at[place] = in_order[hopper::mixed_column(place)];
+    }
+  });
+}
 
 std::vector<HostPart> pack_parts(const Workers& workers, Numerics numerics,
                                  std::span<const TensorView> tensors, Stacking stacking, Role role) {

@@ -35,6 +35,9 @@ struct HostPart {
   int64_t blocks() const { return padded_k / 128; }
 };
 
+// Columns of e4m3 weights in the order of hopper::mixed_column, 64 at a time.
+void interleave_for_registers(const Workers& workers, HostPart& part);
+
 // See Backend::prepare and Backend::prepare_slice.
 std::vector<HostPart> pack_parts(const Workers& workers, Numerics numerics,
                                  std::span<const TensorView> tensors, Stacking stacking, Role role);

@@ -271,11 +271,11 @@ class Queue : private StepDevice {
   TensorMap make_map(const void* data, int64_t rows, int64_t padded_k, bool fp8) const {
     return make_tensor_map(data, rows, padded_k, fp8);
   }
-  void launch_tuned(const TunedArgs& args, bool fp8, bool swiglu, unsigned blocks) {
+  void launch_tuned(const TunedArgs& args, hopper::TunedOperands operands, bool swiglu, unsigned blocks) {
     use();
     const void* kernel = nullptr;
-    check(tuned_product(fp8, swiglu, &kernel), "reserving shared memory");
-    make(kernel, dim3(blocks), hopper::kThreads, hopper::kSharedBytes, args);
+    check(tuned_product(operands, swiglu, &kernel), "reserving shared memory");
+    make(kernel, dim3(blocks), hopper::kThreads, hopper::shared_bytes(operands), args);
   }
 
  private:

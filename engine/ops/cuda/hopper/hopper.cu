@@ -45,12 +45,10 @@ TensorMap make_tensor_map(const void* data, int64_t rows, int64_t padded_k, bool
   return out;
 }
 
-cudaError_t tuned_product(bool fp8, bool swiglu, const void** kernel) {
-  const auto function =
-      fp8 ? (swiglu ? tuned_product_kernel<true, true> : tuned_product_kernel<true, false>)
-          : (swiglu ? tuned_product_kernel<false, true> : tuned_product_kernel<false, false>);
+cudaError_t tuned_product(hopper::TunedOperands operands, bool swiglu, const void** kernel) {
+  const auto function = tuned_kernel(operands, swiglu);
   *kernel = reinterpret_cast<const void*>(function);
-  return cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, hopper::kSharedBytes);
+  return cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, hopper::shared_bytes(operands));
 }
 
 }  // namespace assay::engine::ops::cuda

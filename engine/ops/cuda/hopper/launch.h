@@ -5,15 +5,15 @@
 
 #include "engine/ops/cuda/device.h"
 #include "engine/ops/cuda/hopper/primitives.h"
-#include "engine/ops/cuda/hopper/product.h"
+#include "engine/ops/cuda/hopper/mixed_product.h"
 
 namespace assay::engine::ops::cuda {
 
 // Device memory [rows][padded_k], bf16 or e4m3, in boxes of 128 rows x 128 bytes. Throws resource
 // where the driver has no TMA.
 TensorMap make_tensor_map(const void* data, int64_t rows, int64_t padded_k, bool fp8);
-// The kernel of TunedArgs, ready for blocks of hopper::kThreads with hopper::kSharedBytes of shared memory, at
+// The kernel of TunedArgs, ready for blocks of hopper::kThreads with hopper::shared_bytes() of shared memory, at
 // most as many as there are multiprocessors.
-cudaError_t tuned_product(bool fp8, bool swiglu, const void** kernel);
+cudaError_t tuned_product(hopper::TunedOperands operands, bool swiglu, const void** kernel);
 
 }  // namespace assay::engine::ops::cuda

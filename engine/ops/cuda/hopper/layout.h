@@ -22,6 +22,26 @@ inline constexpr int kAlignment = 1024;
 inline constexpr int kSharedBytes = kStages * (2 * kOperandBytes + 16) + kAlignment;
 static_assert(kSharedBytes <= 227 * 1024, "what a block of sm_90 may have");
 
+// What the kernels of sm_90a multiply: bf16 by bf16, e4m3 by e4m3 (product.h), bf16 activations by e4m3
+// weights (mixed_product.h).
+enum class TunedOperands { bf16, e4m3, mixed };
+
+// Mixed: a stage is 128 of k, e4m3 weights and two boxes of 64 bf16 activations.
+inline constexpr int kMixedK = 128, kMixedHalf = 64, kMixedStages = 4;
+inline constexpr int kMixedStageBytes = 3 * kOperandBytes;
+inline constexpr int kMixedSharedBytes = kMixedStages * (kMixedStageBytes + 16) + kAlignment;
+static_assert(kMixedSharedBytes <= 227 * 1024, "what a block of sm_90 may have");
+ASSAY_HOST_DEVICE constexpr int shared_bytes(TunedOperands operands) {
+  return operands == TunedOperands::mixed ? kMixedSharedBytes : kSharedBytes;
+}
+// Weights wait so that a thread of a quad finds what it has of four instructions of 16 k in 16 consecutive bytes:
+// byte `place` of a row's 64 is column mixed_column(place) of them. PTX manual, "WGMMA .m64nNk16: A fragment":
+// thread t has columns 2 (t % 4) + {0, 1} and 8 more.
+ASSAY_HOST_DEVICE constexpr int mixed_column(int place) {
+  const int thread = place / 16, instruction = place % 16 / 4, element = place % 4;
+  return instruction * 16 + element / 2 * 8 + thread * 2 + element % 2;
+}
+
 // Within atoms of 8 rows of 128 bytes, 16-byte chunk c of row r lies at chunk c xor r (TMA's
 // SWIZZLE_128B; WGMMA undoes it): the hardware does both, the kernel only keeps atoms aligned.
 

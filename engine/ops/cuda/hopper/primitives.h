@@ -125,4 +125,28 @@ __device__ inline void wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add) {
   }
 }
 
+// The same in bf16 over 16 of k with A in registers: lane l of warp w has row 16 w + l / 4 in a[0] and a[2], the
+// row 8 below in a[1] and a[3]; columns 2 (l % 4) and the next, 8 further in a[2] and a[3].
+__device__ inline void wgmma_left_registers(float (&d)[64], const uint32_t (&a)[4], uint64_t b, bool add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " ASSAY_D_LIST
+      ", {%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}\n"
+      : ASSAY_D64
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
+}
+// Operands in registers are read until the products have been waited for: nothing else may get their place.
+__device__ inline void keep_registers(uint32_t (&a)[8][4]) {
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    asm volatile("" : "+r"(a[i][0]), "+r"(a[i][1]), "+r"(a[i][2]), "+r"(a[i][3])::"memory");
+  }
+}
+// Products of two bf16 each, subnormals kept.
+__device__ inline uint32_t multiply_bf16_pairs(uint32_t a, uint32_t b) {
+  uint32_t out;
+  asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(out) : "r"(a), "r"(b));
+  return out;
+}
+
 }  // namespace assay::engine::ops::cuda

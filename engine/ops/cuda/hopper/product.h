@@ -26,7 +26,7 @@ namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE {
 
 struct TunedArgs {
   ProductArgs product;                 // a, padded_k, rows, scales, tiles, outputs as there
-  const TensorMap* maps;               // [0]: A as [batch x rows][padded_k]; [1 + i]: weight i
+  const TensorMap* maps;               // [0]: A as [batch x rows][padded_k]; [1 + i]: weight i; boxes of 128 bytes
   int row_tiles, column_tiles, batch;  // row_tiles: where not grouped
 };
 
@@ -63,10 +63,11 @@ __device__ inline TunedPlace tuned_place(const TunedArgs& args, int64_t index) {
 }
 
 // The ring of stages: which one, and the parity of its barriers' phase.
+template <int kStages = hopper::kStages>
 struct Ring {
   int stage = 0, parity = 0;
   __device__ inline void next() {
-    if (++stage == hopper::kStages) {
+    if (++stage == kStages) {
       stage = 0;
       parity ^= 1;
     }
@@ -79,7 +80,7 @@ __device__ inline void load_tiles(const TunedArgs& args, unsigned char* stages, 
   constexpr int kElements = hopper::kStageBytesOfK / (kFp8 ? 1 : 2);
   const int steps = args.product.padded_k / kElements;
   tensor_map_acquire(&args.maps[0]);
-  Ring ring;
+  Ring<> ring;
   const int64_t tiles = tuned_tiles(args);
   for (int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
     const TunedPlace p = tuned_place(args, t);
@@ -128,7 +129,7 @@ __device__ inline void multiply_tiles(const TunedArgs& args, unsigned char* stag
   const int steps = product.padded_k / (hopper::kStageBytesOfK / (kFp8 ? 1 : 2));
   const int first_row = consumer * hopper::kWarpgroupRows;
   const int lane = t % 32;
-  Ring ring;
+  Ring<> ring;
   const int64_t tiles = tuned_tiles(args);
   for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
     const TunedPlace p = tuned_place(args, index);

@@ -99,31 +99,27 @@ void load_box(const TensorMap* map, Barrier* b, void* to, int k, int row) {
   store(b, s);
 }
 
-// D[64][128] of the warpgroup. Lane l of warp w holds, in register i, row 16 w + l / 4 (+ 8 for the
-// second pair of four), columns 8 (i / 4) + 2 (l % 4) + i % 2 (PTX: wgmma .m64nNk D fragments).
-void emulate_wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, bool fp8) {
-  const unsigned t = threadIdx.x % 128, warp = t / 32, lane = t % 32;
-  const auto element = [&](uint64_t descriptor, uint32_t row, uint32_t k) {
-    const auto start = static_cast<uint32_t>(descriptor & 0x3fff) * 16;
-    const auto stride = static_cast<uint32_t>(descriptor >> 32 & 0x3fff) * 16;
-    if (descriptor >> 62 != 1) stuck("a descriptor without 128-byte swizzle");
-    const uint32_t at = start + row / 8 * stride + row % 8 * 128 + k * (fp8 ? 1 : 2);
-    const unsigned char* p = shared_window() + swizzled(at);
-    if (fp8) return e4m3_to_float(*p);
-    uint16_t half = 0;
-    std::memcpy(&half, p, 2);
-    return bf16_to_float(half);
-  };
-  const uint32_t depth = fp8 ? 32 : 16;
-  float rows[2][32];
-  for (uint32_t half = 0; half < 2; ++half) {
-    for (uint32_t k = 0; k < depth; ++k)
-      rows[half][k] = element(a, warp * 16 + lane / 4 + half * 8, k);
-  }
+namespace {
+
+float operand(uint64_t descriptor, uint32_t row, uint32_t k, bool fp8) {
+  const auto start = static_cast<uint32_t>(descriptor & 0x3fff) * 16;
+  const auto stride = static_cast<uint32_t>(descriptor >> 32 & 0x3fff) * 16;
+  if (descriptor >> 62 != 1) stuck("a descriptor without 128-byte swizzle");
+  const uint32_t at = start + row / 8 * stride + row % 8 * 128 + k * (fp8 ? 1 : 2);
+  const unsigned char* p = shared_window() + swizzled(at);
+  if (fp8) return e4m3_to_float(*p);
+  uint16_t half = 0;
+  std::memcpy(&half, p, 2);
+  return bf16_to_float(half);
+}
+
+// The rest of an instruction over `depth` of k, given this thread's two rows of A.
+void multiply(float (&d)[64], const float (&rows)[2][32], uint64_t b, bool add, bool fp8, uint32_t depth) {
+  const unsigned lane = threadIdx.x % 32;
   for (uint32_t pair = 0; pair < 32; ++pair) {
     const uint32_t column = pair / 2 * 8 + lane % 4 * 2 + pair % 2;
     float w[32];
-    for (uint32_t k = 0; k < depth; ++k) w[k] = element(b, column, k);
+    for (uint32_t k = 0; k < depth; ++k) w[k] = operand(b, column, k, fp8);
     for (uint32_t half = 0; half < 2; ++half) {
       const uint32_t i = pair / 2 * 4 + half * 2 + pair % 2;
       float sum = add ? d[i] : 0.0f;
@@ -131,6 +127,43 @@ void emulate_wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, bool fp8) {
       d[i] = sum;
     }
   }
+}
+
+}  // namespace
+
+// D[64][128] of the warpgroup. Lane l of warp w holds, in register i, row 16 w + l / 4 (+ 8 for the
+// second pair of four), columns 8 (i / 4) + 2 (l % 4) + i % 2 (PTX: wgmma .m64nNk D fragments).
+void emulate_wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, bool fp8) {
+  const unsigned t = threadIdx.x % 128, warp = t / 32, lane = t % 32;
+  const uint32_t depth = fp8 ? 32 : 16;
+  float rows[2][32];
+  for (uint32_t half = 0; half < 2; ++half) {
+    for (uint32_t k = 0; k < depth; ++k) rows[half][k] = operand(a, warp * 16 + lane / 4 + half * 8, k, fp8);
+  }
+  multiply(d, rows, b, add, fp8, depth);
+}
+
+// PTX manual, "WGMMA .m64nNk16: A fragment": the four threads of a quad share two rows; a row's 16 columns are
+// in registers 0 and 2 (upper row) or 1 and 3 (lower row).
+void wgmma_left_registers(float (&d)[64], const uint32_t (&a)[4], uint64_t b, bool add) {
+  const unsigned lane = threadIdx.x % 32;
+  float rows[2][32];
+  for (int part = 0; part < 4; ++part) {
+    for (uint32_t other = 0; other < 4; ++other) {
+      const uint32_t pair = __shfl_sync(0xffffffffu, a[part], static_cast<int>(lane / 4 * 4 + other));
+      float* to = rows[part % 2] + part / 2 * 8 + other * 2;
+      to[0] = bf16_to_float(static_cast<uint16_t>(pair));
+      to[1] = bf16_to_float(static_cast<uint16_t>(pair >> 16));
+    }
+  }
+  multiply(d, rows, b, add, false, 16);
+}
+
+uint32_t multiply_bf16_pairs(uint32_t a, uint32_t b) {
+  const auto product = [](uint32_t x, uint32_t y) {
+    return uint32_t{float_to_bf16(bf16_to_float(static_cast<uint16_t>(x)) * bf16_to_float(static_cast<uint16_t>(y)))};
+  };
+  return product(a & 0xffffu, b & 0xffffu) | product(a >> 16, b >> 16) << 16;
 }
 
 }  // namespace assay::engine::ops::cuda_emulated

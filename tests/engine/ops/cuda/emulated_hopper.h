@@ -42,4 +42,9 @@ void wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add) {
   emulate_wgmma(d, a, b, add, kFp8);
 }
 
+// Until the wait, the instruction may read its registers: a change in between would go unseen here.
+void wgmma_left_registers(float (&d)[64], const uint32_t (&a)[4], uint64_t b, bool add);
+inline void keep_registers(uint32_t (&)[8][4]) {}
+uint32_t multiply_bf16_pairs(uint32_t a, uint32_t b);
+
 }  // namespace assay::engine::ops::cuda_emulated

@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "engine/ops/cuda/hopper/product.h"
+#include "engine/ops/cuda/hopper/mixed_product.h"
 #include "engine/ops/cuda/step.h"
 
 namespace assay::engine::ops::cuda_emulated {
@@ -43,11 +43,9 @@ class Queue : private StepDevice {
     const int bytes = fp8 ? 1 : 2;
     return {static_cast<const unsigned char*>(data), rows, padded_k * bytes, bytes};
   }
-  void launch_tuned(const TunedArgs& args, bool fp8, bool swiglu, unsigned blocks) {
-    const auto kernel =
-        fp8 ? (swiglu ? tuned_product_kernel<true, true> : tuned_product_kernel<true, false>)
-            : (swiglu ? tuned_product_kernel<false, true> : tuned_product_kernel<false, false>);
-    launch(kernel, dim3(blocks), hopper::kThreads, hopper::kSharedBytes, args);
+  void launch_tuned(const TunedArgs& args, hopper::TunedOperands operands, bool swiglu, unsigned blocks) {
+    launch(tuned_kernel(operands, swiglu), dim3(blocks), hopper::kThreads,
+           static_cast<size_t>(hopper::shared_bytes(operands)), args);
   }
   // More than some steps of the tests have, fewer than others.
   static constexpr int64_t ranked_entries() { return 12; }

@@ -55,6 +55,14 @@ void yield();  // lets the other threads run: in loops that wait for them
 // exchange.
 const uint64_t* exchange(uint64_t mine);
 
+// Byte n of the result is the byte of (b, a) that nibble n of the selector names.
+inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t both = a | uint64_t{b} << 32;
+  uint32_t out = 0;
+  for (int n = 0; n < 4; ++n) out |= static_cast<uint32_t>(both >> (selector >> 4 * n & 7) * 8 & 0xff) << 8 * n;
+  return out;
+}
+
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   static_assert(sizeof(T) <= 8);

@@ -47,6 +47,23 @@ TEST(HopperLayout, AccumulatorFragments) {
   EXPECT_EQ(seen.size(), 64u * 128);
 }
 
+// PTX manual, figure "WGMMA .m64nNk16 register fragment layout for matrix A": a thread of a quad has, of 16
+// columns, these four; it finds those of four instructions in 16 bytes.
+TEST(HopperLayout, WeightsForRegisters) {
+  const int figure[4][4] = {{0, 1, 8, 9}, {2, 3, 10, 11}, {4, 5, 12, 13}, {6, 7, 14, 15}};
+  std::set<int> seen;
+  for (int thread = 0; thread < 4; ++thread) {
+    for (int instruction = 0; instruction < 4; ++instruction) {
+      for (int i = 0; i < 4; ++i) {
+        const int column = hopper::mixed_column(thread * 16 + instruction * 4 + i);
+        EXPECT_EQ(column, instruction * 16 + figure[thread][i]);
+        seen.insert(column);
+      }
+    }
+  }
+  EXPECT_EQ(seen.size(), 64u);
+}
+
 // Whatever the shape: every tile once, and never more than 16 row tiles at a time.
 TEST(HopperLayout, TilesAreVisitedOnce) {
   for (const int rows : {1, 5, 16, 17, 32, 50}) {
