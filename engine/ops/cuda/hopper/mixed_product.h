@@ -186,8 +186,10 @@ ASSAY_KERNEL __launch_bounds__(hopper::kThreads, 1) mixed_product_kernel(TunedAr
   }
 }
 
-// The kernel for these operands; blocks of hopper::kThreads, hopper::shared_bytes() each.
-inline auto tuned_kernel(hopper::TunedOperands operands, bool swiglu) {
+// The kernel for these operands; blocks of hopper::kThreads, hopper::shared_bytes() each. A template, so that only
+// a file that asks for it has the kernels: they don't compile for other architectures.
+template <class = void>
+auto tuned_kernel(hopper::TunedOperands operands, bool swiglu) {
   switch (operands) {
     case hopper::TunedOperands::bf16:
       return swiglu ? tuned_product_kernel<false, true> : tuned_product_kernel<false, false>;

@@ -148,12 +148,15 @@ void emulate_wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, bool fp8) {
 void wgmma_left_registers(float (&d)[64], const uint32_t (&a)[4], uint64_t b, bool add) {
   const unsigned lane = threadIdx.x % 32;
   float rows[2][32];
-  for (int part = 0; part < 4; ++part) {
+  for (int half = 0; half < 2; ++half) {  // of the 16 columns
+    const uint64_t* all = exchange(a[half * 2] | uint64_t{a[half * 2 + 1]} << 32);
     for (uint32_t other = 0; other < 4; ++other) {
-      const uint32_t pair = __shfl_sync(0xffffffffu, a[part], static_cast<int>(lane / 4 * 4 + other));
-      float* to = rows[part % 2] + part / 2 * 8 + other * 2;
-      to[0] = bf16_to_float(static_cast<uint16_t>(pair));
-      to[1] = bf16_to_float(static_cast<uint16_t>(pair >> 16));
+      const uint64_t both = all[lane / 4 * 4 + other];
+      for (int row = 0; row < 2; ++row) {
+        float* to = rows[row] + half * 8 + other * 2;
+        to[0] = bf16_to_float(static_cast<uint16_t>(both >> 32 * row));
+        to[1] = bf16_to_float(static_cast<uint16_t>(both >> (32 * row + 16)));
+      }
     }
   }
   multiply(d, rows, b, add, false, 16);
