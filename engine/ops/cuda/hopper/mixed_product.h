@@ -107,11 +107,7 @@ __device__ inline void multiply_mixed_tiles(const TunedArgs& args, unsigned char
   for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
     const TunedPlace p = tuned_place(args, index);
     if (p.weight_row + first_output >= product.weight_rows) {  // all of its outputs are beyond the end
-      for (int step = 0; step < steps; ++step) {
-        barrier_wait(&full[ring.stage], ring.parity);
-        if (lane == 0) barrier_arrive(&empty[ring.stage]);
-        ring.next();
-      }
+      let_pass(ring, steps, full, empty, lane);
       continue;
     }
     // A thread's rows are in two granules: of even number (gates) and of odd number (ups).
@@ -162,28 +158,11 @@ __device__ inline void multiply_mixed_tiles(const TunedArgs& args, unsigned char
 // Grid: any number of blocks.
 template <bool kSwiglu>
 ASSAY_KERNEL __launch_bounds__(hopper::kThreads, 1) mixed_product_kernel(TunedArgs args) {
-  unsigned char* raw = shared_memory();
-  unsigned char* stages =
-      raw + ((hopper::kAlignment - shared_address(raw) % hopper::kAlignment) % hopper::kAlignment);
-  auto* full = reinterpret_cast<Barrier*>(stages + hopper::kMixedStages * hopper::kMixedStageBytes);
-  Barrier* empty = full + hopper::kMixedStages;
-  const int thread = static_cast<int>(threadIdx.x);
-  const int group = __shfl_sync(0xffffffffu, thread / 128, 0);  // known to be one for a warp
-  if (thread == 0) {
-    for (int s = 0; s < hopper::kMixedStages; ++s) {
-      barrier_init(&full[s], 1);
-      barrier_init(&empty[s], 4 * hopper::kConsumers);  // a lane of each warp
-    }
-    barrier_publish();
-  }
-  __syncthreads();
-  if (group == hopper::kConsumers) {
-    give_registers<40>();
-    if (thread == 128 * hopper::kConsumers) load_mixed_tiles(args, stages, full, empty);
-  } else {
-    take_registers<232>();
-    multiply_mixed_tiles<kSwiglu>(args, stages, full, empty, group, thread % 128);
-  }
+  share_roles<hopper::kMixedStages, hopper::kMixedStageBytes>(
+      [&](unsigned char* stages, Barrier* full, Barrier* empty) { load_mixed_tiles(args, stages, full, empty); },
+      [&](unsigned char* stages, Barrier* full, Barrier* empty, int consumer, int t) {
+        multiply_mixed_tiles<kSwiglu>(args, stages, full, empty, consumer, t);
+      });
 }
 
 // The kernel for these operands; blocks of hopper::kThreads, hopper::shared_bytes() each. A template, so that only

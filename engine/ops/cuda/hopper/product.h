@@ -74,6 +74,16 @@ struct Ring {
   }
 };
 
+// So many stages that a warpgroup has no use for.
+template <int kStages>
+__device__ inline void let_pass(Ring<kStages>& ring, int steps, Barrier* full, Barrier* empty, int lane) {
+  for (int step = 0; step < steps; ++step) {
+    barrier_wait(&full[ring.stage], ring.parity);
+    if (lane == 0) barrier_arrive(&empty[ring.stage]);
+    ring.next();
+  }
+}
+
 template <bool kFp8>
 __device__ inline void load_tiles(const TunedArgs& args, unsigned char* stages, Barrier* full,
                                   Barrier* empty) {
@@ -134,11 +144,7 @@ __device__ inline void multiply_tiles(const TunedArgs& args, unsigned char* stag
   for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
     const TunedPlace p = tuned_place(args, index);
     if (p.first + first_row >= p.last) {  // all of its rows are beyond the end
-      for (int step = 0; step < steps; ++step) {
-        barrier_wait(&full[ring.stage], ring.parity);
-        if (lane == 0) barrier_arrive(&empty[ring.stage]);
-        ring.next();
-      }
+      let_pass(ring, steps, full, empty, lane);
       continue;
     }
     float part[hopper::kAccumulators] = {};
@@ -208,19 +214,19 @@ __device__ inline void multiply_tiles(const TunedArgs& args, unsigned char* stag
   }
 }
 
-// Grid: any number of blocks.
-template <bool kFp8, bool kSwiglu>
-ASSAY_KERNEL __launch_bounds__(hopper::kThreads, 1) tuned_product_kernel(TunedArgs args) {
+// The roles of a block: one thread of the last warpgroup loads stages of kStageBytes, the others multiply them.
+template <int kStages, int kStageBytes, class Load, class Multiply>
+__device__ inline void share_roles(const Load& load, const Multiply& multiply) {
   unsigned char* raw = shared_memory();
   unsigned char* stages =
       raw + ((hopper::kAlignment - shared_address(raw) % hopper::kAlignment) % hopper::kAlignment);
-  auto* full = reinterpret_cast<Barrier*>(stages + hopper::kStages * 2 * hopper::kOperandBytes);
-  Barrier* empty = full + hopper::kStages;
+  auto* full = reinterpret_cast<Barrier*>(stages + kStages * kStageBytes);
+  Barrier* empty = full + kStages;
   const int thread = static_cast<int>(threadIdx.x);
   // By a shuffle, so that the compiler knows that a warp goes one way.
   const int group = __shfl_sync(0xffffffffu, thread / 128, 0);
   if (thread == 0) {
-    for (int s = 0; s < hopper::kStages; ++s) {
+    for (int s = 0; s < kStages; ++s) {
       barrier_init(&full[s], 1);
       barrier_init(&empty[s], 4 * hopper::kConsumers);  // a lane of each warp
     }
@@ -230,11 +236,21 @@ ASSAY_KERNEL __launch_bounds__(hopper::kThreads, 1) tuned_product_kernel(TunedAr
   // 168 registers a thread on average: the loading warpgroup gives most of its own to the others.
   if (group == hopper::kConsumers) {
     give_registers<40>();
-    if (thread == 128 * hopper::kConsumers) load_tiles<kFp8>(args, stages, full, empty);
+    if (thread == 128 * hopper::kConsumers) load(stages, full, empty);
   } else {
     take_registers<232>();
-    multiply_tiles<kFp8, kSwiglu>(args, stages, full, empty, group, thread % 128);
+    multiply(stages, full, empty, group, thread % 128);
   }
+}
+
+// Grid: any number of blocks.
+template <bool kFp8, bool kSwiglu>
+ASSAY_KERNEL __launch_bounds__(hopper::kThreads, 1) tuned_product_kernel(TunedArgs args) {
+  share_roles<hopper::kStages, 2 * hopper::kOperandBytes>(
+      [&](unsigned char* stages, Barrier* full, Barrier* empty) { load_tiles<kFp8>(args, stages, full, empty); },
+      [&](unsigned char* stages, Barrier* full, Barrier* empty, int consumer, int t) {
+        multiply_tiles<kFp8, kSwiglu>(args, stages, full, empty, consumer, t);
+      });
 }
 
 }  // namespace assay::engine::ops::ASSAY_CUDA_NAMESPACE
