@@ -62,6 +62,7 @@ class NativeEngine final : public Engine {
   void generate(std::span<const GenerateRequest> requests, GenerateSink& sink) override {
     const Stopwatch watch(statistics_.seconds);
     const MemoryPlan memory = alike(plan(true));
+    summarise(requests, checkpoint_.config(), memory);  // refuses what the budget has no room for
     const GenerateLimits limits{memory.prompt_pass_tokens(longest_prompt(requests)), memory.kept_tokens,
                                 memory.sequences};
     if (options_.speculate_mtp && !capabilities_.has_mtp) {
