@@ -31,26 +31,13 @@ __device__ inline void widen_e4m3(uint32_t four, uint32_t& low, uint32_t& high) 
 
 __device__ inline void load_mixed_tiles(const TunedArgs& args, unsigned char* stages, Barrier* full,
                                         Barrier* empty) {
-  const int steps = args.product.padded_k / hopper::kMixedK;
-  tensor_map_acquire(&args.maps[0]);
-  Ring<hopper::kMixedStages> ring;
-  const int64_t tiles = tuned_tiles(args);
-  for (int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
-    const TunedPlace p = tuned_place(args, t);
-    const TensorMap* weight = &args.maps[1 + p.weight];
-    tensor_map_acquire(weight);
-    const int row = static_cast<int>(p.batch * args.product.rows + p.first);
-    for (int step = 0; step < steps; ++step) {
-      barrier_wait(&empty[ring.stage], ring.parity ^ 1);  // the first round finds all stages empty
-      barrier_expect(&full[ring.stage], hopper::kMixedStageBytes);
-      unsigned char* to = stages + ring.stage * hopper::kMixedStageBytes;
-      const int k = step * hopper::kMixedK;
-      load_box(weight, &full[ring.stage], to, k, p.weight_row);
-      load_box(&args.maps[0], &full[ring.stage], to + hopper::kOperandBytes, k, row);
-      load_box(&args.maps[0], &full[ring.stage], to + 2 * hopper::kOperandBytes, k + hopper::kMixedHalf, row);
-      ring.next();
-    }
-  }
+  load_stages<hopper::kMixedStages, hopper::kMixedK, hopper::kMixedStageBytes>(
+      args, stages, full, empty,
+      [&](unsigned char* to, Barrier* arrived, const TensorMap* weight, int k, int row, int weight_row) {
+        load_box(weight, arrived, to, k, weight_row);
+        load_box(&args.maps[0], arrived, to + hopper::kOperandBytes, k, row);
+        load_box(&args.maps[0], arrived, to + 2 * hopper::kOperandBytes, k + hopper::kMixedHalf, row);
+      });
 }
 
 // A stage's weights of this thread: left operands of its eight instructions. Weights wait in the order of

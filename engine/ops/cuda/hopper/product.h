@@ -84,13 +84,14 @@ __device__ inline void let_pass(Ring<kStages>& ring, int steps, Barrier* full, B
   }
 }
 
-template <bool kFp8>
-__device__ inline void load_tiles(const TunedArgs& args, unsigned char* stages, Barrier* full,
-                                  Barrier* empty) {
-  constexpr int kElements = hopper::kStageBytesOfK / (kFp8 ? 1 : 2);
-  const int steps = args.product.padded_k / kElements;
+// Stages of kStageK of k and kStageBytes in the order in which they are multiplied; `boxes` starts the copies of
+// one: (where to, its barrier, map of the weight, k, row of A, row of the weight).
+template <int kStages, int kStageK, int kStageBytes, class Boxes>
+__device__ inline void load_stages(const TunedArgs& args, unsigned char* stages, Barrier* full, Barrier* empty,
+                                   const Boxes& boxes) {
+  const int steps = args.product.padded_k / kStageK;
   tensor_map_acquire(&args.maps[0]);
-  Ring<> ring;
+  Ring<kStages> ring;
   const int64_t tiles = tuned_tiles(args);
   for (int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
     const TunedPlace p = tuned_place(args, t);
@@ -99,14 +100,23 @@ __device__ inline void load_tiles(const TunedArgs& args, unsigned char* stages, 
     const int row = static_cast<int>(p.batch * args.product.rows + p.first);
     for (int step = 0; step < steps; ++step) {
       barrier_wait(&empty[ring.stage], ring.parity ^ 1);  // the first round finds all stages empty
-      barrier_expect(&full[ring.stage], 2 * hopper::kOperandBytes);
-      unsigned char* to = stages + ring.stage * 2 * hopper::kOperandBytes;
-      load_box(&args.maps[0], &full[ring.stage], to, step * kElements, row);
-      load_box(weight, &full[ring.stage], to + hopper::kOperandBytes, step * kElements,
-               p.weight_row);
+      barrier_expect(&full[ring.stage], kStageBytes);
+      boxes(stages + ring.stage * kStageBytes, &full[ring.stage], weight, step * kStageK, row, p.weight_row);
       ring.next();
     }
   }
+}
+
+template <bool kFp8>
+__device__ inline void load_tiles(const TunedArgs& args, unsigned char* stages, Barrier* full,
+                                  Barrier* empty) {
+  constexpr int kElements = hopper::kStageBytesOfK / (kFp8 ? 1 : 2);
+  load_stages<hopper::kStages, kElements, 2 * hopper::kOperandBytes>(
+      args, stages, full, empty,
+      [&](unsigned char* to, Barrier* arrived, const TensorMap* weight, int k, int row, int weight_row) {
+        load_box(&args.maps[0], arrived, to, k, row);
+        load_box(weight, arrived, to + hopper::kOperandBytes, k, weight_row);
+      });
 }
 
 // silu(gate) * up, or the values as they are, plus bias; two neighbouring columns a thread.
