@@ -62,14 +62,13 @@ class NativeEngine final : public Engine {
   void generate(std::span<const GenerateRequest> requests, GenerateSink& sink) override {
     const Stopwatch watch(statistics_.seconds);
     const MemoryPlan memory = alike(plan(true));
-    summarise(requests, checkpoint_.config(), memory);  // refuses what the budget has no room for
     const GenerateLimits limits{memory.prompt_pass_tokens(longest_prompt(requests)), memory.kept_tokens,
                                 memory.sequences};
     if (options_.speculate_mtp && !capabilities_.has_mtp) {
       throw_usage("the checkpoint has no MTP layer to draft with", "leave --speculate mtp out");
     }
     run_generate(runner_, setup_.tokenizer.get(), requests, limits, options_.expert_load,
-                 options_.speculate_mtp, sink, statistics_);
+                 options_.speculate_mtp, sink, statistics_, &memory);
   }
 
   PlanSummary plan(std::span<const ScoreRequest> requests) const override {

@@ -12,6 +12,7 @@
 #include "engine/execute/drafting.h"
 #include "engine/execute/expert_load.h"
 #include "engine/execute/generation_rows.h"
+#include "engine/execute/memory_plan.h"
 #include "engine/execute/prefill.h"
 #include "engine/execute/request_name.h"
 #include "engine/execute/runner.h"
@@ -46,8 +47,8 @@ class GenerateRun {
     if (speculate) drafting_.emplace(runner);
   }
 
-  void run() {
-    int64_t needed = 0;
+  void run(const MemoryPlan* budget) {
+    int64_t needed = 0, prompt_rows = 0;
     for (const WorkItem& item : items_) {
       const GenerateRequest& request = requests_[item.request];
       const auto prompt = static_cast<int64_t>(request.prompt.size());
@@ -60,9 +61,16 @@ class GenerateRun {
                        "give a larger --memory or a smaller token limit");
       }
       needed += prompt - item.shared + limit;
+      prompt_rows += prompt - item.shared;
       progress_.tokens_planned += static_cast<uint64_t>(prompt - item.shared + limit);
       progress_.requests += 1 + item.identical.size();
       statistics_.tokens_asked += static_cast<uint64_t>(prompt) * (1 + item.identical.size());
+    }
+    if (budget != nullptr) {
+      const ModelConfig& config = runner_.config();
+      const GenerationMemory bytes =
+          generation_memory(*budget, config, prompt_rows, needed, longest_prompt(requests_));
+      check_budget(*budget, config, bytes.kv + bytes.pass);
     }
     progress_.stage = "generate";
     pool_ = runner_.make_pool(std::min(limits_.kv_slots, needed),
@@ -348,7 +356,7 @@ class GenerateRun {
 void run_generate(Runner& runner, const Tokenizer* tokenizer,
                   std::span<const GenerateRequest> requests, const GenerateLimits& limits,
                   bool expert_load, bool speculate, GenerateSink& sink,
-                  EngineStatistics& statistics) {
+                  EngineStatistics& statistics, const MemoryPlan* budget) {
   check_requests(requests, runner.config());
   for (size_t i = 0; i < requests.size() && !tokenizer; ++i) {
     if (!requests[i].stop.empty()) {
@@ -358,7 +366,7 @@ void run_generate(Runner& runner, const Tokenizer* tokenizer,
       throw_bad_input("token healing needs a tokenizer", request_name(requests[i].name, i));
     }
   }
-  GenerateRun(runner, tokenizer, requests, limits, expert_load, speculate, sink, statistics).run();
+  GenerateRun(runner, tokenizer, requests, limits, expert_load, speculate, sink, statistics).run(budget);
 }
 
 }  // namespace assay::engine

@@ -24,6 +24,7 @@
 namespace assay::engine {
 
 class Runner;
+struct MemoryPlan;
 
 struct GenerateLimits {
   int64_t pass_tokens = 2048;  // prompt rows of a pass
@@ -63,9 +64,10 @@ std::vector<WorkItem> plan_generation(std::span<const GenerateRequest> requests,
 
 // `speculate`: draft with the checkpoint's MTP layer; the results are the same bits.
 // `tokenizer` may be null: then no text is decoded, and stop strings and required bytes are refused.
+// `budget`: as run_score()'s.
 void run_generate(Runner& runner, const Tokenizer* tokenizer,
                   std::span<const GenerateRequest> requests, const GenerateLimits& limits,
                   bool expert_load, bool speculate, GenerateSink& sink,
-                  EngineStatistics& statistics);
+                  EngineStatistics& statistics, const MemoryPlan* budget = nullptr);
 
 }  // namespace assay::engine

@@ -269,6 +269,14 @@ size_t schedule_memory(const MemoryPlan& memory, const ModelConfig& config, std:
   return pass_bytes + kept * memory.kv_token_bytes;
 }
 
+GenerationMemory generation_memory(const MemoryPlan& memory, const ModelConfig& config, int64_t prompt_rows,
+                                   int64_t tokens, int64_t longest) {
+  const int64_t pass = memory.prompt_pass_tokens(longest);
+  return {static_cast<size_t>(std::min(memory.kept_tokens, tokens)) * memory.kv_token_bytes,
+          pass_memory(config, memory.device, memory.kv_type, std::min(pass, prompt_rows),
+                      prompt_rows > pass ? longest : 0, memory.expert_ranks)};
+}
+
 void check_budget(const MemoryPlan& memory, const ModelConfig& config, size_t bytes) {
   const size_t needed = memory.held_bytes + bytes;
   if (needed <= memory.budget) return;

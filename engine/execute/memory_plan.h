@@ -54,6 +54,14 @@ size_t pass_memory(const ModelConfig& config, DeviceKind device, ops::KvType kv_
 // The most that a pass and what is kept beside it hold; weights aside.
 size_t schedule_memory(const MemoryPlan& memory, const ModelConfig& config, std::span<const PassPlan> passes);
 
+// The same of generation: `prompt_rows` rows of prompts, `tokens` with all that may be generated, the longest
+// prompt of `longest`.
+struct GenerationMemory {
+  size_t kv = 0, pass = 0;
+};
+GenerationMemory generation_memory(const MemoryPlan& memory, const ModelConfig& config, int64_t prompt_rows,
+                                   int64_t tokens, int64_t longest);
+
 // Throws resource if the weights held and `bytes` beside them exceed the budget: a long request needs all of its
 // positions at once, whatever the size of a pass.
 void check_budget(const MemoryPlan& memory, const ModelConfig& config, size_t bytes);

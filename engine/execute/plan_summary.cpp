@@ -87,12 +87,12 @@ PlanSummary summarise(std::span<const GenerateRequest> requests, const ModelConf
   }
   summary.scored_positions = summary.tokens_generated;
   add_memory(memory, summary);
-  const auto slots = std::min(static_cast<uint64_t>(memory.kept_tokens), summary.tokens_computed);
-  summary.kv_bytes = slots * memory.kv_token_bytes;
-  summary.workspace_bytes = pass_memory(
-      config, memory.device, memory.kv_type, static_cast<int64_t>(std::min(pass, prompt_rows)),
-      summary.passes > 1 ? longest_kept : 0, memory.expert_ranks);
-  check_budget(memory, config, summary.kv_bytes + summary.workspace_bytes);
+  const GenerationMemory bytes =
+      generation_memory(memory, config, static_cast<int64_t>(prompt_rows),
+                        static_cast<int64_t>(summary.tokens_computed), longest_kept);
+  check_budget(memory, config, bytes.kv + bytes.pass);
+  summary.kv_bytes = bytes.kv;
+  summary.workspace_bytes = bytes.pass;
   return summary;
 }
 
