@@ -148,6 +148,7 @@ class Loader {
     const std::string place = line_of(bad);
     if (!split_.replace_invalid) throw_bad_input("bytes that are not UTF-8", place);
     out_.warnings.push_back(place + ": bytes that are not UTF-8, replaced by U+FFFD");
+    ++out_.declared;
     return newlines(utf8::sanitized(bytes));
   }
 

@@ -107,6 +107,7 @@ struct Split {
   std::vector<Document> documents;
   std::vector<SourceFile> files;
   std::vector<std::string> warnings;  // e.g. "mmlu test: 14041 rows, expected 14042"
+  size_t declared = 0;  // of these, the ones about what the split says of itself (invalid_utf8: replace)
 };
 
 struct Group {

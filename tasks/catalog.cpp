@@ -312,6 +312,16 @@ const TaskInfo& Catalog::info(std::string_view task) const {
   return it->second.info;
 }
 
+std::vector<std::string_view> words_of(std::string_view list) {
+  std::vector<std::string_view> words;
+  for (size_t start = 0; start <= list.size();) {
+    const size_t end = std::min(list.find(',', start), list.size());
+    words.push_back(list.substr(start, end - start));
+    start = end + 1;
+  }
+  return words;
+}
+
 std::vector<TaskChoice> Catalog::expand(std::string_view list, std::string_view default_variant,
                                         bool for_run) const {
   std::vector<TaskChoice> choices;
@@ -374,10 +384,7 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list, std::string_view 
       }
     }
   };
-  for (size_t start = 0; start <= list.size();) {
-    const size_t end = std::min(list.find(',', start), list.size());
-    const std::string_view word = list.substr(start, end - start);
-    start = end + 1;
+  for (const std::string_view word : words_of(list)) {
     if (!word.empty()) add_word(add_word, word, {}, {});
   }
   if (choices.empty()) throw_usage("no tasks are named", "--tasks mmlu,gsm8k or a suite's name");
@@ -386,10 +393,7 @@ std::vector<TaskChoice> Catalog::expand(std::string_view list, std::string_view 
 
 std::vector<std::string> Catalog::names_shared_with_suites(std::string_view list) const {
   std::vector<std::string> shared;
-  for (size_t start = 0; start <= list.size();) {
-    const size_t end = std::min(list.find(',', start), list.size());
-    const std::string_view word = list.substr(start, end - start);
-    start = end + 1;
+  for (const std::string_view word : words_of(list)) {
     if (state_->suite(word) && state_->entries.contains(word)) shared.emplace_back(word);
   }
   return shared;

@@ -63,6 +63,9 @@ struct SuiteInfo {
 
 class TaskFile;  // the checked content of a task file, used by Task::open
 
+// The words of a list that commas separate, empty ones among them; they point into it.
+std::vector<std::string_view> words_of(std::string_view list);
+
 class Catalog {
  public:
   Catalog();  // the embedded task files and suites

@@ -16,10 +16,8 @@ namespace {
 // knows.
 std::string with_files_added(const std::string& tasks, tasks::Catalog& catalog) {
   std::string list;
-  for (size_t start = 0; start <= tasks.size();) {
-    const size_t end = std::min(tasks.find(',', start), tasks.size());
-    std::string word = tasks.substr(start, end - start);
-    start = end + 1;
+  for (const std::string_view each : assay::tasks::words_of(tasks)) {
+    std::string word(each);
     const size_t at = word.ends_with(".json") ? std::string::npos : word.rfind(".json@");
     if (word.ends_with(".json")) {
       word = catalog.add_file(word);
